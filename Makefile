@@ -1,0 +1,29 @@
+PYTHON ?= python3
+export PATH := $(CURDIR)/.venv/bin:$(PATH)
+
+.DEFAULT_GOAL := help
+.PHONY: help install demo test check clean
+
+help: ## list these targets
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+install: .venv/.installed ## make .venv with the locked versions (PYTHON=python3.12 picks another Python)
+
+.venv/.installed: setup.py constraints.txt scripts/install.sh
+	scripts/install.sh $(PYTHON)
+	touch $@
+
+demo: install ## from raw text to a small trained model, in minutes, under demo/
+	scripts/launch/demo.sh
+
+test: install ## all tests, DeepSpeed's runs included
+	pytest
+
+check: install ## what to run before a commit: format, lint, quick tests
+	ruff format --check .
+	ruff check .
+	pytest -m "not slow"
+
+clean: ## remove what was made here: .venv, demo, build leftovers, caches
+	rm -rf .venv demo build dist src/*.egg-info .pytest_cache .ruff_cache .hypothesis
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -1,0 +1,46 @@
+"""Trains a SentencePiece BPE tokenizer on text, in a folder that transformers loads too.
+
+python data_tools/train_tokenizer.py pydoc: --vocab_size 4096 --output_dir runs/tokenizer
+"""
+
+import argparse
+from pathlib import Path
+
+from metalang.errors import reported
+from metalang.sizes import parse_size
+from metalang.text.sources import TextSource
+from metalang.text.train_tokenizer import bytes_per_token, train_tokenizer
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("sources", nargs="+", help="file or folder of text, hub dataset, pydoc: or pydoc:numpy,pandas")
+    parser.add_argument("--vocab_size", required=True, help="ids in all, such as 4096 or 32K")
+    parser.add_argument("--output_dir", type=Path, required=True, help="folder to make")
+    parser.add_argument("--text_field", default="text", help="key or column of the text (default: %(default)s)")
+    parser.add_argument("--sample_by", default="document", help="document, paragraph or line (default: %(default)s)")
+    parser.add_argument(
+        "--character_coverage",
+        type=float,
+        default=0.9995,
+        help="share of the characters that get an id of their own; the rest are bytes (default: %(default)s)",
+    )
+    parser.add_argument("--user_defined_symbols", nargs="*", default=[], help="strings that are always one id")
+    parser.add_argument("--max_bytes", default="1B", help="bytes of text to train on at most (default: %(default)s)")
+    args = parser.parse_args()
+    with reported("train_tokenizer"):
+        sources = [TextSource(name, text_field=args.text_field, sample_by=args.sample_by) for name in args.sources]
+        vocab_size = parse_size(args.vocab_size)
+        folder = train_tokenizer(
+            sources,
+            vocab_size=vocab_size,
+            output_dir=args.output_dir,
+            character_coverage=args.character_coverage,
+            user_defined_symbols=args.user_defined_symbols,
+            max_bytes=parse_size(args.max_bytes),
+        )
+        print(f"{folder}: {vocab_size:,} ids, {bytes_per_token(folder, sources):.3f} bytes per token")
+
+
+if __name__ == "__main__":
+    main()

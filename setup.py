@@ -1,0 +1,55 @@
+"""What pip needs to know. Exact versions that work together stand in constraints.txt."""
+
+import re
+from pathlib import Path
+
+from setuptools import find_packages, setup
+from setuptools.command.build_py import build_py
+
+ROOT = Path(__file__).parent
+HOOK = "src/metalang-slot-ranges.pth"
+
+
+class BuildWithHook(build_py):
+    """Adds the start-up hook beside the package: Python reads .pth files in the root of site-packages only."""
+
+    def run(self):
+        super().run()
+        wheel_root = self.get_finalized_command("install").install_lib if self.editable_mode else self.build_lib
+        self.copy_file(HOOK, wheel_root)
+
+    def get_source_files(self):
+        return [*super().get_source_files(), HOOK]
+
+
+setup(
+    name="metalang",
+    version=re.search(r'__version__ = "(.+)"', (ROOT / "src/metalang/__init__.py").read_text(encoding="utf-8"))[1],
+    description="Pretraining on artificial languages, mixed with natural language",
+    license="Apache-2.0",
+    python_requires=">=3.10",
+    package_dir={"": "src"},
+    packages=find_packages("src"),
+    cmdclass={"build_py": BuildWithHook},
+    install_requires=[
+        "accelerate>=1.10",
+        "datasets>=4.0",
+        "datatrove>=0.6",
+        "deepspeed>=0.18",
+        "hjson>=3.1",
+        "numba>=0.61",
+        "numpy>=2.0",
+        "protobuf>=5.0",
+        "pyarrow>=18.0",
+        "pydantic>=2.10",
+        "pyyaml>=6.0",
+        "sentencepiece>=0.2",
+        "torch>=2.8",
+        "tqdm>=4.66",
+        "transformers>=5.20",
+        "wandb>=0.20",
+        "xxhash>=3.5",
+        "zstandard>=0.23",
+    ],
+    extras_require={"dev": ["hypothesis>=6.100", "pytest>=8.0", "ruff>=0.12"]},
+)

@@ -1,0 +1,80 @@
+"""Shows what a corpus holds: counts, and documents as text with the predicted ids coloured."""
+
+import numpy as np
+
+from metalang.corpus import Corpus
+from metalang.errors import MismatchError
+from metalang.ids import Control, meta_token
+from metalang.text.tokenizer import TextTokenizer, load_tokenizer
+
+_PREDICTED, _PLAIN = "\x1b[32m", "\x1b[0m"
+_CONTROL_NAMES = {int(control): control.name for control in Control}
+
+
+def describe_corpus(corpus: Corpus) -> str:
+    """What the manifest and the document tables say, a fact a line."""
+    manifest = corpus.manifest
+    ids = manifest.ids
+    kind = f"symbols 0 to {ids.meta_size - 1:,}" if ids.tokenizer is None else f"ids of tokenizer {ids.tokenizer}"
+    lines = [
+        f"{corpus.folder}: {manifest.num_tokens:,} tokens in {manifest.num_documents:,} documents, "
+        f"{len(manifest.shards)} shard{'s' if len(manifest.shards) > 1 else ''}, {manifest.dtype}, {kind}",
+        f"  predicted: {manifest.num_predicted:,} ({manifest.num_predicted / manifest.num_tokens:.1%})",
+        f"  content {manifest.content_hash}, spec {manifest.spec_hash[:16]} ({manifest.spec['kind']})",
+    ]
+    if manifest.window_length:
+        lines.append(f"  a mixture in its order, windows of {manifest.window_length} predicted ids")
+    for name, (documents, tokens) in corpus.documents_per_source().items():
+        lines.append(f"  {name}: {documents:,} documents, {tokens:,} tokens ({tokens / manifest.num_tokens:.1%})")
+    if manifest.stats:
+        lines.append("  " + ", ".join(f"{count:,} {name}" for name, count in manifest.stats.items()))
+    return "\n".join(lines)
+
+
+def show_documents(
+    corpus: Corpus, tokenizer_name: str | None, *, num_samples: int, max_tokens: int, color: bool
+) -> list[str]:
+    """The first documents, a string each. Predicted ids are green, or in ⟦ ⟧ without colour.
+
+    Symbols are shown by number, reserved ones by name. Raises MismatchError for another tokenizer than the corpus has.
+    """
+    tokenizer = load_tokenizer(tokenizer_name) if tokenizer_name else None
+    expected = corpus.manifest.ids.tokenizer
+    if tokenizer and expected not in (None, tokenizer.fingerprint):
+        raise MismatchError(
+            f"{corpus.folder} was made with tokenizer {expected} and {tokenizer_name} is {tokenizer.fingerprint}; "
+            "give the one that it was made with"
+        )
+    marks = (_PREDICTED, _PLAIN) if color else ("⟦", "⟧")
+    shown = []
+    for number in range(min(num_samples, corpus.manifest.num_documents)):
+        ids, predicted, row = corpus.document(number)
+        runs = _runs(ids[:max_tokens], predicted[:max_tokens])
+        text = "".join(
+            f"{marks[0]}{part}{marks[1]}" if is_predicted else part
+            for is_predicted, part in ((flag, _text(run, corpus, tokenizer)) for flag, run in runs)
+        )
+        cut = f" … {len(ids) - max_tokens:,} more" if len(ids) > max_tokens else ""
+        source = corpus.manifest.sources[row["source"]]
+        shown.append(f"document {number} ({source}, row {row['row']}, {len(ids):,} tokens): {text}{cut}")
+    return shown
+
+
+def _runs(ids: np.ndarray, predicted: np.ndarray) -> list[tuple[bool, np.ndarray]]:
+    borders = np.flatnonzero(np.diff(predicted)) + 1
+    starts = [0, *borders.tolist()]
+    return [(bool(predicted[start]), run) for start, run in zip(starts, np.split(ids, borders), strict=True)]
+
+
+def _text(ids: np.ndarray, corpus: Corpus, tokenizer: TextTokenizer | None) -> str:
+    text_size = corpus.manifest.ids.text_size
+    if tokenizer and text_size and (ids < text_size).all():
+        return tokenizer.decode(ids)
+    return " " + " ".join(_name(int(number), text_size, tokenizer) for number in ids) + " "
+
+
+def _name(number: int, text_size: int, tokenizer: TextTokenizer | None) -> str:
+    if number >= text_size:
+        symbol = number - text_size
+        return _CONTROL_NAMES.get(symbol, str(symbol) if text_size == 0 else meta_token(symbol))
+    return tokenizer.decode([number]) if tokenizer else str(number)

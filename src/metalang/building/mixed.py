@@ -1,0 +1,86 @@
+"""The windows of a mixture in their order, as a corpus that is read as it stands.
+
+A window of L predicted ids is stored as L + 1: the id before it, which is only read, then the ids that it predicts.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from metalang.building.units import Stats
+from metalang.corpus import Documents, ShardWriter
+from metalang.ids import IdSpace
+from metalang.mixing import Mixture, Source
+
+_UNIT_TOKENS = 2**24
+_CHUNK_WINDOWS = 256
+
+
+@dataclass(frozen=True)
+class MixedBuild:
+    """The first `num_windows` windows of a mixture; `paths` are (name, folder) of its corpora, `ids` the model's."""
+
+    paths: tuple[tuple[str, str], ...]
+    shares: tuple[int, ...]
+    ids: IdSpace
+    window_length: int
+    num_windows: int
+    max_epochs: float
+    seed: int = 0
+
+    @property
+    def mixture(self) -> Mixture:
+        """The mixture, opened. Raises ConfigError where it would read a source more than `max_epochs` times."""
+        sources = [Source(name, folder, self.ids, length=self.window_length) for name, folder in self.paths]
+        mixture = Mixture(sources, self.shares, length=self.window_length, seed=self.seed)
+        mixture.require_epochs(self.num_windows, self.max_epochs)
+        return mixture
+
+    @property
+    def sources(self) -> tuple[str, ...]:
+        """The names of the mixture's sources."""
+        return tuple(name for name, _ in self.paths)
+
+    @property
+    def num_tokens(self) -> int:
+        """Ids that will be stored."""
+        return self.num_windows * (self.window_length + 1)
+
+    @property
+    def spec(self) -> dict[str, Any]:
+        """JSON of all that the bytes depend on."""
+        return {
+            "kind": "mixed",
+            "mixture": self.mixture.fingerprint,
+            "sources": list(self.sources),
+            "shares": list(self.shares),
+            "window_length": self.window_length,
+            "num_windows": self.num_windows,
+            "seed": self.seed,
+            "tokenizer": self.ids.tokenizer,
+            "vocab_size": self.ids.vocab_size,
+            "unit_tokens": _UNIT_TOKENS,
+        }
+
+    @property
+    def num_units(self) -> int:
+        """Shards that will be written."""
+        return -(-self.num_windows // self._unit_windows)
+
+    @property
+    def _unit_windows(self) -> int:
+        return max(1, _UNIT_TOKENS // (self.window_length + 1))
+
+    def write(self, unit: int, writer: ShardWriter) -> Iterator[Stats]:
+        """Writes the windows of a unit, a chunk at a time."""
+        mixture = self.mixture
+        last = min((unit + 1) * self._unit_windows, self.num_windows)
+        for start in range(unit * self._unit_windows, last, _CHUNK_WINDOWS):
+            sources, windows = mixture.locate(np.arange(start, min(start + _CHUNK_WINDOWS, last)))
+            parts = [mixture.sources[source].read(int(window)) for source, window in zip(sources, windows, strict=True)]
+            ids, predicted = (np.concatenate(column) for column in zip(*parts, strict=True))
+            ends = np.arange(1, len(windows) + 1) * (self.window_length + 1)
+            writer.append(Documents(ids, ends, windows, predicted, sources))
+            yield {"windows": len(windows)}

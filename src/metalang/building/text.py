@@ -1,0 +1,121 @@
+"""Documents of a text source, as a corpus of a tokenizer's ids."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cached_property, lru_cache
+from typing import Any, Literal
+
+import numpy as np
+import xxhash
+
+from metalang.building.units import Stats
+from metalang.corpus import Documents, ShardWriter
+from metalang.errors import ConfigError
+from metalang.ids import IdSpace
+from metalang.text.sources import BadLines, Document, TextSource
+from metalang.text.tokenizer import TextTokenizer, load_tokenizer
+
+_UNIT_BYTES = 2**26
+_CHUNK_CHARACTERS = 2**20
+
+Split = Literal["all", "train", "validation"]
+
+
+@dataclass(frozen=True)
+class TextBuild:
+    """The documents of a source that belong to a split, tokenized, each ended by EOS.
+
+    A document is of the validation split where the hash of its text falls below `validation_ratio`, so equal documents
+    are never on both sides; "all" takes every document.
+    """
+
+    source: TextSource
+    tokenizer: str
+    split: Split = "all"
+    validation_ratio: float = 0.0
+    skip_bad_lines: bool = False
+    window_length: None = None
+    num_tokens: None = None
+
+    def __post_init__(self) -> None:
+        if not 0.0 <= self.validation_ratio < 1.0:
+            raise ConfigError(
+                f"--validation_ratio {self.validation_ratio} is no share; give 0 up to (not) 1, such as 0.05"
+            )
+        if (self.split == "all") != (self.validation_ratio == 0.0):
+            raise ConfigError(
+                f"--split {self.split} and --validation_ratio {self.validation_ratio:g} do not go together: train and "
+                "validation need a ratio above 0, all has none"
+            )
+
+    @property
+    def ids(self) -> IdSpace:
+        """The tokenizer's own ids."""
+        tokenizer = _tokenizer(self.tokenizer)
+        return IdSpace(tokenizer.text_size, 0, tokenizer.eos_id, tokenizer.fingerprint)
+
+    @property
+    def sources(self) -> tuple[str, ...]:
+        """One: the name of the source."""
+        return (self.source.name,)
+
+    @cached_property
+    def spec(self) -> dict[str, Any]:
+        """JSON of all that the bytes depend on."""
+        return {
+            "kind": "text",
+            "source": self.source.identity(),
+            "tokenizer": _tokenizer(self.tokenizer).fingerprint,
+            "split": self.split,
+            "validation_ratio": self.validation_ratio,
+            "skip_bad_lines": self.skip_bad_lines,
+            "unit_bytes": _UNIT_BYTES,
+        }
+
+    @property
+    def num_units(self) -> int:
+        """Shards that will be written."""
+        return len(self._units)
+
+    def write(self, unit: int, writer: ShardWriter) -> Iterator[Stats]:
+        """Tokenizes the documents of a unit, about a million characters at a time."""
+        bad_lines = BadLines() if self.skip_bad_lines else None
+        tokenizer = _tokenizer(self.tokenizer)
+        chunk: list[Document] = []
+        num_characters = 0
+        for document in self.source.read(self._units[unit], bad_lines=bad_lines):
+            if not self._is_wanted(document.text):
+                continue
+            chunk.append(document)
+            num_characters += len(document.text)
+            if num_characters >= _CHUNK_CHARACTERS:
+                yield _append(chunk, num_characters, tokenizer, writer)
+                chunk, num_characters = [], 0
+        yield _append(chunk, num_characters, tokenizer, writer)
+        if bad_lines:
+            yield {"bad_lines": bad_lines.count}
+
+    @cached_property
+    def _units(self) -> list[Any]:
+        return self.source.units(_UNIT_BYTES)
+
+    def _is_wanted(self, text: str) -> bool:
+        if self.split == "all":
+            return True
+        held_out = xxhash.xxh3_64_intdigest(text.encode()) < self.validation_ratio * 2**64
+        return held_out == (self.split == "validation")
+
+
+@lru_cache(maxsize=4)
+def _tokenizer(name: str) -> TextTokenizer:
+    return load_tokenizer(name)
+
+
+def _append(chunk: list[Document], num_characters: int, tokenizer: TextTokenizer, writer: ShardWriter) -> Stats:
+    if not chunk:
+        return {}
+    ids, ends = tokenizer.encode([document.text for document in chunk])
+    with_eos = np.insert(ids, ends, tokenizer.eos_id)
+    rows = np.array([document.row for document in chunk], dtype=np.uint64)
+    writer.append(Documents(with_eos, ends + np.arange(1, len(ends) + 1), rows))
+    return {"documents": len(chunk), "characters": num_characters}

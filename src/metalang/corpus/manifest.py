@@ -1,0 +1,78 @@
+"""`manifest.json`: what a corpus is. It is written last, so a folder without one is no corpus."""
+
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import Field
+
+from metalang.corpus.layout import DTYPE_RULE
+from metalang.errors import CorpusError
+from metalang.ids import IdSpace
+from metalang.seeds import digest_of
+from metalang.specs import Spec, as_spec, read_config
+
+FORMAT = "metalang-corpus"
+VERSION = 1
+FILE_NAME = "manifest.json"
+
+
+class FileEntry(Spec):
+    """A file of a shard: its size in bytes, its xxh3_128 and that of each 16 MiB block."""
+
+    name: str
+    bytes: int
+    hash: str
+    blocks: tuple[str, ...]
+
+
+class ShardEntry(Spec):
+    """A shard: what it holds, and its files (`bin`, `idx`, `docs`, and `loss` where some ids are only read)."""
+
+    number: int
+    num_tokens: int
+    num_documents: int
+    num_predicted: int
+    files: dict[str, FileEntry]
+
+
+class Manifest(Spec):
+    """What a corpus is: ids, contents, how it was built, by which versions."""
+
+    format: Literal["metalang-corpus"] = FORMAT
+    version: Literal[1] = VERSION
+    dtype: Literal["uint16", "int32"]
+    dtype_rule: str = DTYPE_RULE
+    ids: IdSpace
+    vocab_size: int
+    num_tokens: int
+    num_documents: int
+    num_predicted: int
+    window_length: int | None = None
+    """Ids predicted in a window, where the corpus is a mixture written in its order; None: documents in any order."""
+    sources: tuple[str, ...]
+    spec: dict[str, Any]
+    spec_hash: str
+    stats: dict[str, Any] = Field(default_factory=dict)
+    versions: dict[str, str]
+    shards: tuple[ShardEntry, ...]
+
+    @property
+    def content_hash(self) -> str:
+        """16 hexadecimal digits that name the ordered ids and their mask, however and wherever they were made."""
+        payload = [[shard.files[part].hash for part in ("bin", "loss") if part in shard.files] for shard in self.shards]
+        return digest_of([self.dtype, self.window_length, payload])[:16]
+
+
+def read_manifest(folder: Path) -> Manifest:
+    """The manifest of a corpus. Raises CorpusError where there is none, or one of another format or version."""
+    path = folder / FILE_NAME
+    if not path.is_file():
+        raise CorpusError(f"{folder} is no corpus: it has no {FILE_NAME}; build it (again), or give another folder")
+    value = read_config(path)
+    found = (value.get("format"), value.get("version")) if isinstance(value, dict) else (None, None)
+    if found != (FORMAT, VERSION):
+        raise CorpusError(
+            f"{path} says format {found[0]!r}, version {found[1]!r}; this program reads {FORMAT!r}, version {VERSION}; "
+            "build the corpus again"
+        )
+    return as_spec(Manifest, value, str(path))

@@ -1,0 +1,167 @@
+"""Writes shards, and the manifest that makes a corpus of them."""
+
+import importlib.metadata
+import os
+import platform
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import numpy as np
+import xxhash
+
+from metalang.corpus.layout import BLOCK_BYTES, DOCUMENT, index_bytes
+from metalang.corpus.manifest import FILE_NAME, FileEntry, Manifest, ShardEntry
+from metalang.files import aside, publish, write_json
+from metalang.ids import IdSpace, id_dtype
+from metalang.seeds import digest_of
+
+
+@dataclass(frozen=True)
+class Documents:
+    """Documents, end to end: `ids` (T,), `ends` (n,) int64, `rows` (n,), `predicted` (T,) bool or None (all)."""
+
+    ids: np.ndarray
+    ends: np.ndarray
+    rows: np.ndarray
+    predicted: np.ndarray | None = None
+    source: np.ndarray | int = 0
+
+
+class ShardWriter:
+    """Writes one shard aside; `finish` gives its files their names and returns its entry for the manifest."""
+
+    def __init__(self, folder: Path, number: int, vocab_size: int) -> None:
+        folder.mkdir(parents=True, exist_ok=True)
+        self._stem = folder / f"{number:05d}"
+        self._number = number
+        self._vocab_size = vocab_size
+        self._dtype = id_dtype(vocab_size)
+        self._ids = _HashedFile(self._stem.with_suffix(".bin"))
+        self._loss: _HashedFile | None = None
+        self._lengths: list[np.ndarray] = []
+        self._documents: list[np.ndarray] = []
+        self.num_tokens = 0
+        self._num_predicted = 0
+
+    def append(self, documents: Documents) -> None:
+        """Adds documents behind those that are there. Ids outside the vocabulary are a fault of our own code."""
+        if not len(documents.ends):
+            return
+        assert documents.ends[-1] == len(documents.ids), "documents must fill their ids"
+        assert 0 <= documents.ids.min() <= documents.ids.max() < self._vocab_size, "an id outside the vocabulary"
+        ids = np.ascontiguousarray(documents.ids, dtype=self._dtype)
+        self._ids.write(ids)
+        self._append_loss(documents.predicted, len(ids))
+        self._lengths.append(np.diff(documents.ends, prepend=0))
+        self._documents.append(_table(ids, documents))
+        self.num_tokens += len(ids)
+
+    def finish(self) -> ShardEntry:
+        """Syncs and names the files of the shard."""
+        lengths = np.concatenate([np.zeros(0, dtype=np.int64), *self._lengths])
+        index = _HashedFile(self._stem.with_suffix(".idx"))
+        index.write(np.frombuffer(index_bytes(lengths, self._dtype), dtype=np.uint8))
+        table = _HashedFile(self._stem.with_suffix(".docs.npy"))
+        np.lib.format.write_array(table, np.concatenate([np.zeros(0, dtype=DOCUMENT), *self._documents]))
+        files = {"bin": self._ids, "idx": index, "docs": table, **({"loss": self._loss} if self._loss else {})}
+        return ShardEntry(
+            number=self._number,
+            num_tokens=self.num_tokens,
+            num_documents=len(lengths),
+            num_predicted=self._num_predicted,
+            files={part: file.finish() for part, file in files.items()},
+        )
+
+    def _append_loss(self, predicted: np.ndarray | None, count: int) -> None:
+        if predicted is None:
+            predicted = np.ones(count, dtype=np.bool_)
+        num_predicted = int(np.count_nonzero(predicted))
+        self._num_predicted += num_predicted
+        if self._loss is None and num_predicted < count:
+            self._loss = _HashedFile(self._stem.with_suffix(".loss"))
+            self._loss.write(np.ones(self.num_tokens, dtype=np.uint8))
+        if self._loss is not None:
+            self._loss.write(np.ascontiguousarray(predicted, dtype=np.uint8))
+
+
+def write_manifest(
+    folder: Path,
+    shards: Iterable[ShardEntry],
+    *,
+    ids: IdSpace,
+    sources: Iterable[str],
+    spec: dict[str, Any],
+    **extra: Any,
+) -> Manifest:
+    """Makes a corpus of finished shards: the manifest is the last thing written. `extra`: window_length, stats."""
+    shards = tuple(sorted(shards, key=lambda shard: shard.number))
+    manifest = Manifest(
+        dtype=id_dtype(ids.vocab_size).name,
+        ids=ids,
+        vocab_size=ids.vocab_size,
+        num_tokens=sum(shard.num_tokens for shard in shards),
+        num_documents=sum(shard.num_documents for shard in shards),
+        num_predicted=sum(shard.num_predicted for shard in shards),
+        sources=tuple(sources),
+        spec=spec,
+        spec_hash=digest_of(spec),
+        versions=_versions(),
+        shards=shards,
+        **extra,
+    )
+    write_json(folder / FILE_NAME, manifest.model_dump(mode="json"))
+    return manifest
+
+
+class _HashedFile:
+    """A file written aside, hashed on the way: whole, and in blocks."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._file: BinaryIO = open(aside(path), "wb")
+        self._whole = xxhash.xxh3_128()
+        self._block = xxhash.xxh3_128()
+        self._blocks: list[str] = []
+        self._size = 0
+
+    def write(self, data: np.ndarray | bytes) -> None:
+        view = memoryview(data).cast("B")
+        self._file.write(view)
+        self._whole.update(view)
+        while len(view):
+            room = BLOCK_BYTES - self._size % BLOCK_BYTES
+            self._block.update(view[:room])
+            self._size += len(view[:room])
+            view = view[room:]
+            if self._size % BLOCK_BYTES == 0:
+                self._blocks.append(self._block.hexdigest())
+                self._block.reset()
+
+    def finish(self) -> FileEntry:
+        self._file.flush()
+        os.fsync(self._file.fileno())
+        self._file.close()
+        publish(self._path)
+        if self._size % BLOCK_BYTES:
+            self._blocks.append(self._block.hexdigest())
+        return FileEntry(
+            name=self._path.name, bytes=self._size, hash=self._whole.hexdigest(), blocks=tuple(self._blocks)
+        )
+
+
+def _table(ids: np.ndarray, documents: Documents) -> np.ndarray:
+    table = np.zeros(len(documents.ends), dtype=DOCUMENT)
+    table["source"] = documents.source
+    table["row"] = documents.rows
+    view, size, ends = memoryview(ids).cast("B"), ids.itemsize, documents.ends.tolist()
+    starts = [0, *ends[:-1]]
+    hashed = xxhash.xxh3_64_intdigest
+    table["hash"] = [hashed(view[start * size : end * size]) for start, end in zip(starts, ends, strict=True)]
+    return table
+
+
+def _versions() -> dict[str, str]:
+    packages = ("metalang", "numpy", "tokenizers", "sentencepiece")
+    return {"python": platform.python_version(), **{name: importlib.metadata.version(name) for name in packages}}

@@ -1,0 +1,97 @@
+"""What a domain is: a frozen description that samples rows, solves them slowly, and checks them."""
+
+from abc import abstractmethod
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+
+from metalang.errors import CorpusError
+from metalang.ids import NUM_CONTROL, Control
+from metalang.seeds import key_for
+from metalang.specs import Spec
+
+Mask = Literal["all", "output", "output_no_eos"]
+"""Which symbols are predicted: all, the output with its EOS, or the output alone."""
+
+
+@dataclass(frozen=True)
+class Sequences:
+    """Rows, end to end: `symbols` (T,) uint16 or int32, `ends` (count,) int64, `predicted` (T,) bool."""
+
+    symbols: np.ndarray
+    ends: np.ndarray
+    predicted: np.ndarray
+
+
+class Domain(Spec):
+    """An artificial language. Row r depends on (description, seed, split, r) alone."""
+
+    type: str
+
+    @property
+    @abstractmethod
+    def num_symbols(self) -> int:
+        """Symbols that a model needs: the control block and the content behind it."""
+
+    @abstractmethod
+    def lengths(self, key: int, start: int, count: int) -> np.ndarray:
+        """Symbols in each of the rows [start, start + count), (count,) int64; much cheaper than a sample."""
+
+    @abstractmethod
+    def sample(self, key: int, start: int, count: int) -> Sequences:
+        """The rows [start, start + count) of the stream of a key."""
+
+    @abstractmethod
+    def check(self, symbols: np.ndarray, predicted: np.ndarray) -> None:
+        """Raises CorpusError with the first position at which a row, (n,) and (n,), breaks the definition."""
+
+    def key(self, seed: int, split: str) -> int:
+        """Key of the stream of a seed and a split ("train", "validation", "test"): no two share a row."""
+        return key_for(self.type, self.fingerprint, seed, split)
+
+
+class Mapping(Domain):
+    """A function from strings to strings, written as `x SEP y EOS`; the model learns y = f(x)."""
+
+    mask: Mask = "output"
+
+    @abstractmethod
+    def solve(self, source: Sequence[int]) -> list[int]:
+        """f(x), in slow and plain Python that shares no code with the kernel."""
+
+    @property
+    @abstractmethod
+    def content(self) -> range:
+        """The symbols that x is made of."""
+
+    def check(self, symbols: np.ndarray, predicted: np.ndarray) -> None:
+        """Raises CorpusError with the first position at which a row, (n,) and (n,), breaks the definition."""
+        row = [int(symbol) for symbol in symbols]
+        separator = row.index(Control.SEP) if Control.SEP in row else len(row)
+        for position, symbol in enumerate(row[:separator]):
+            if symbol not in self.content:
+                raise CorpusError(f"position {position}: symbol {symbol} is not content of {self.type}")
+        expected = [*row[:separator], Control.SEP, *self.solve(row[:separator]), Control.EOS]
+        _require_equal(row, [int(symbol) for symbol in expected], "symbol")
+        _require_equal([bool(flag) for flag in predicted], self.expected_mask(separator, len(row)), "mask")
+
+    def expected_mask(self, separator: int, length: int) -> list[bool]:
+        """Which positions of a row are predicted, where SEP stands at `separator`."""
+        last = length - 1 if self.mask == "output_no_eos" else length
+        return [self.mask == "all" or separator < position < last for position in range(length)]
+
+
+def content_range(size: int) -> range:
+    """The content symbols of a vocabulary of `size`: behind the control block, so no delimiter collides with one."""
+    return range(NUM_CONTROL, NUM_CONTROL + size)
+
+
+def _require_equal(found: list, expected: list, what: str) -> None:
+    for position, (theirs, ours) in enumerate(zip(found, expected)):  # noqa: B905 - lengths are compared below
+        if theirs != ours:
+            raise CorpusError(f"position {position}: {what} is {theirs} and should be {ours}")
+    if len(found) != len(expected):
+        end = min(len(found), len(expected))
+        raise CorpusError(f"position {end}: the row has {len(found)} {what}s and should have {len(expected)}")

@@ -1,0 +1,35 @@
+"""Counts as people write them: "5M" <-> 5_000_000."""
+
+import re
+from decimal import Decimal
+
+from metalang.errors import ConfigError
+
+_SUFFIXES = {"": 1, "K": 10**3, "M": 10**6, "B": 10**9, "T": 10**12}
+_FORM = re.compile(r"(\d[\d_]*(?:\.\d+)?)([KMBT]?)")
+
+
+def parse_size(text: str | int) -> int:
+    """The whole number that a size means. Raises ConfigError for anything else, naming the forms that work.
+
+    >>> parse_size("5M"), parse_size("1.5B"), parse_size("10_000"), parse_size(7)
+    (5000000, 1500000000, 10000, 7)
+    """
+    form = _FORM.fullmatch(str(text))
+    size = Decimal(form[1].replace("_", "")) * _SUFFIXES[form[2]] if form else None
+    if size is None or size != size.to_integral_value():
+        raise ConfigError(f"{text!r} is not a whole number; write it as 5000000, 5_000_000, 5M, 40K, 1.5B or 2T")
+    return int(size)
+
+
+def format_size(count: int) -> str:
+    """The shortest form of a count that reads back as the same count.
+
+    >>> format_size(5_000_000), format_size(1_500), format_size(1_234_567), format_size(0)
+    ('5M', '1.5K', '1_234_567', '0')
+    """
+    for suffix, unit in reversed(_SUFFIXES.items()):
+        scaled = Decimal(count) / unit
+        if suffix and scaled >= 1 and scaled == round(scaled, 2):
+            return f"{scaled.normalize():f}{suffix}"
+    return f"{count:_}"

@@ -1,0 +1,117 @@
+"""Strict descriptions in JSON or YAML: unknown keys are refused, the nearest known one is named."""
+
+import difflib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any, TypeVar
+
+import hjson
+import yaml
+from pydantic import BaseModel, BeforeValidator, ConfigDict, TypeAdapter, ValidationError, model_validator
+
+from metalang.errors import ConfigError
+from metalang.seeds import digest_of
+from metalang.sizes import parse_size
+
+SpecT = TypeVar("SpecT")
+
+
+def _as_size(value: Any) -> Any:
+    if not isinstance(value, str):
+        return value
+    try:
+        return parse_size(value)
+    except ConfigError as error:
+        raise ValueError(str(error)) from None
+
+
+Size = Annotated[int, BeforeValidator(_as_size)]
+"""A whole number in a spec, written as 5000000 or "5M"."""
+
+
+class Spec(BaseModel):
+    """A frozen description. Equal descriptions have equal fingerprints, in every process and on every machine."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", validate_default=True, allow_inf_nan=False)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _name_the_nearest_key(cls, value: Any) -> Any:
+        known = list(cls.model_fields)
+        unknown = [key for key in value if key not in known] if isinstance(value, Mapping) else []
+        if unknown:
+            raise ValueError("; ".join(f"unknown key {key!r}; {nearest(str(key), known)}" for key in unknown))
+        return value
+
+    @property
+    def fingerprint(self) -> str:
+        """16 hexadecimal digits that name this description."""
+        return digest_of(self.model_dump(mode="json"))[:16]
+
+
+class Range(Spec):
+    """Whole numbers from `min` to `max`, both inclusive; written as one number where they are equal.
+
+    >>> as_spec(Range, {"min": 3, "max": "1K"}, "example"), as_spec(Range, 7, "example")
+    (Range(min=3, max=1000), Range(min=7, max=7))
+    """
+
+    min: Size
+    max: Size
+
+    @model_validator(mode="before")
+    @classmethod
+    def _one_number(cls, value: Any) -> Any:
+        return value if isinstance(value, Mapping | Range) else {"min": value, "max": value}
+
+    @model_validator(mode="after")
+    def _upright(self) -> "Range":
+        if not 0 <= self.min <= self.max:
+            raise ValueError(f"min {self.min} and max {self.max} are no range; 0 <= min <= max is one")
+        return self
+
+
+def as_spec(kind: type[SpecT], value: Any, name: str) -> SpecT:
+    """`value` (as read from JSON) as a spec of `kind`. Raises ConfigError with every fault, under the user's `name`."""
+    try:
+        return TypeAdapter(kind).validate_python(value)
+    except ValidationError as error:
+        faults = "; ".join(_fault(detail) for detail in error.errors())
+        raise ConfigError(f"{name}: {faults}") from None
+
+
+def read_config(path: str | Path) -> Any:
+    """What a JSON (comments and trailing commas allowed) or YAML file holds. Raises ConfigError where it is neither."""
+    path = Path(path)
+    parsers = {".json": hjson.loads, ".hjson": hjson.loads, ".yaml": yaml.safe_load, ".yml": yaml.safe_load}
+    if path.suffix not in parsers:
+        raise ConfigError(f"{path}: a spec is a file that ends in {', '.join(parsers)}")
+    try:
+        text = path.read_text(encoding="utf-8")
+    except OSError as error:
+        raise ConfigError(f"{path}: {error.strerror}; give the path of a spec file") from None
+    if not text.strip():
+        raise ConfigError(f"{path} is empty; a spec is a JSON or YAML object")
+    try:
+        value = parsers[path.suffix](text)
+    except (hjson.HjsonDecodeError, yaml.YAMLError) as error:
+        raise ConfigError(f"{path} does not parse: {error}") from None
+    return value
+
+
+def nearest(name: str, known: list[str]) -> str:
+    """A hint to the known name that is most like `name`, or to all of them.
+
+    >>> nearest("lenght", ["length", "size"]), nearest("zzz", ["length", "size"])
+    ("did you mean 'length'?", 'known: length, size')
+    """
+    matches = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
+    return f"did you mean {matches[0]!r}?" if matches else f"known: {', '.join(known)}"
+
+
+def _fault(detail: Any) -> str:
+    place = ".".join(str(part) for part in detail["loc"])
+    message = detail["msg"].removeprefix("Value error, ")
+    shown = detail["input"]
+    value = f" (got {shown!r})" if isinstance(shown, str | int | float | bool) and repr(shown) not in message else ""
+    return f"{place}: {message}{value}" if place else f"{message}{value}"

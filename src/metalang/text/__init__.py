@@ -1,0 +1,1 @@
+"""Text and tokenizers: strings to ids."""

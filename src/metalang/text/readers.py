@@ -1,0 +1,233 @@
+"""Documents within one file of text: JSON lines, plain text, either packed with gzip or zstandard, and parquet.
+
+A document has a position in its file: the byte on which it starts in a plain file, its row (from 0) in a packed file or
+a table. A plain file can be read in byte ranges, a table in ranges of row groups, a packed file as a whole only.
+"""
+
+import gzip
+import json
+import zlib
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from metalang.errors import ConfigError
+from metalang.text.names import first_line
+from metalang.text.zstd import open_zstd
+
+SUFFIXES = (".txt", ".jsonl", ".txt.gz", ".jsonl.gz", ".txt.zst", ".jsonl.zst", ".parquet")
+SAMPLE_BY = ("document", "paragraph", "line")
+_OPENERS = {".gz": gzip.open, ".zst": open_zstd}
+_BOM = b"\xef\xbb\xbf"
+_MAX_MESSAGES = 5
+
+Piece = tuple[int, bytes]
+"""Position in the file, bytes."""
+
+
+@dataclass
+class BadLines:
+    """What to do with a line that cannot be read (`skip`: count it; else raise ConfigError), and what was met so far.
+
+    `num_empty` counts documents without any text, which are no fault and no document.
+    """
+
+    skip: bool = False
+    num_bad: int = 0
+    num_empty: int = 0
+    messages: list[str] = field(default_factory=list)
+
+    def meet(self, message: Callable[[], str]) -> None:
+        """Counts a bad line, or raises ConfigError; the first messages are kept.
+
+        >>> bad_lines = BadLines(skip=True)
+        >>> bad_lines.meet(lambda: "a.jsonl line 3: no JSON")
+        >>> bad_lines.num_bad, bad_lines.messages
+        (1, ['a.jsonl line 3: no JSON'])
+        """
+        if not self.skip:
+            raise ConfigError(f"{message()}. Mend it, or set --on_bad_line skip")
+        self.num_bad += 1
+        if len(self.messages) < _MAX_MESSAGES:
+            self.messages.append(message())
+
+
+@dataclass(frozen=True)
+class TextFile:
+    """A file, and how its documents are found: `sample_by` for plain text, `text_field` for JSON lines and tables."""
+
+    path: Path
+    text_field: str
+    sample_by: str
+
+    @property
+    def suffix(self) -> str:
+        """The one of `SUFFIXES` that the file's name ends in."""
+        return next(suffix for suffix in SUFFIXES if self.path.name.endswith(suffix))
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether all of the file is one document."""
+        return self.suffix.startswith(".txt") and self.sample_by == "document"
+
+    def ranges(self, unit_bytes: int) -> list[tuple[int, int]]:
+        """Ranges for `read` that cover the file, of about `unit_bytes` each; one range where it cannot be cut."""
+        if self.suffix == ".parquet":
+            return _row_group_ranges(self.path, unit_bytes)
+        size = self.path.stat().st_size
+        by_line = self.suffix == ".jsonl" or (self.suffix == ".txt" and self.sample_by == "line")
+        step = unit_bytes if by_line else size
+        return [(start, min(start + step, size)) for start in range(0, size, step)]
+
+    def read(self, start: int, stop: int, bad_lines: BadLines) -> Iterator[tuple[int, str]]:
+        """Position and text of the documents that start in a range. What has no text is counted and left out."""
+        rows = self._table_rows if self.suffix == ".parquet" else self._line_rows
+        for position, text in rows(start, stop, bad_lines):
+            if text and not text.isspace():
+                yield position, text
+            else:
+                bad_lines.num_empty += 1
+
+    def _line_rows(self, start: int, stop: int, bad_lines: BadLines) -> Iterator[tuple[int, str]]:
+        is_json = self.suffix.startswith(".jsonl")
+        joined = {"document": _whole, "paragraph": _paragraphs, "line": _each_line}[self.sample_by]
+        lines = self._packed_lines() if self.path.suffix in _OPENERS else self._plain_lines(start, stop)
+        for position, content in _each_line(lines) if is_json else joined(lines):
+            if is_json and not content.strip():
+                continue
+            try:
+                yield position, _json_text(content, self.text_field) if is_json else _plain_text(content)
+            except UnicodeDecodeError as error:
+                lines_before = content.count(b"\n", 0, error.start)
+                bad_lines.meet(partial(self._fault, position, lines_before, f"no UTF-8: {error.reason}"))
+            except (ValueError, RecursionError) as error:
+                bad_lines.meet(partial(self._fault, position, 0, first_line(error)))
+
+    def _fault(self, position: int, lines_before: int, reason: str) -> str:
+        return f"{self.path} line {self._line_number(position) + lines_before:,}: {reason}"
+
+    def _plain_lines(self, start: int, stop: int) -> Iterator[Piece]:
+        with open(self.path, "rb") as file:
+            if start:
+                file.seek(start - 1)
+                file.readline()
+            position = file.tell()
+            while position < stop and (line := file.readline()):
+                yield position, line if position else line.removeprefix(_BOM)
+                position += len(line)
+
+    def _packed_lines(self) -> Iterator[Piece]:
+        try:
+            with _OPENERS[self.path.suffix](self.path) as file:
+                for row, line in enumerate(file):
+                    yield row, line if row else line.removeprefix(_BOM)
+        except (OSError, EOFError, zlib.error) as error:
+            raise ConfigError(f"{self.path} is damaged or no {self.path.suffix} file: {first_line(error)}") from None
+
+    def _line_number(self, position: int) -> int:
+        if self.path.suffix in _OPENERS:
+            return position + 1
+        number = 1
+        with open(self.path, "rb") as file:
+            while position and (block := file.read(min(position, 2**20))):
+                number += block.count(b"\n")
+                position -= len(block)
+        return number
+
+    def _table_rows(self, start: int, stop: int, bad_lines: BadLines) -> Iterator[tuple[int, str | None]]:
+        import pyarrow as pa
+
+        with _open_table(self.path) as table:
+            _require_texts(table, self.path, self.text_field)
+            row = sum(table.metadata.row_group(group).num_rows for group in range(start))
+            try:
+                for batch in table.iter_batches(1024, row_groups=range(start, stop), columns=[self.text_field]):
+                    for value in batch.column(0):
+                        yield row, value.as_py()
+                        row += 1
+            except (pa.ArrowException, UnicodeDecodeError, OSError) as error:
+                raise ConfigError(f"{self.path} row {row:,}: {first_line(error)}; write the file again") from None
+
+
+def _whole(lines: Iterator[Piece]) -> Iterator[Piece]:
+    yield 0, b"".join(line for _, line in lines)
+
+
+def _each_line(lines: Iterator[Piece]) -> Iterator[Piece]:
+    for position, line in lines:
+        yield position, line.removesuffix(b"\n").removesuffix(b"\r")
+
+
+def _paragraphs(lines: Iterator[Piece]) -> Iterator[Piece]:
+    """Runs of lines between blank ones."""
+    first, held = 0, []
+    for position, line in lines:
+        if line.strip():
+            first = first if held else position
+            held.append(line)
+        elif held:
+            yield first, b"".join(held).rstrip(b"\r\n")
+            held = []
+    if held:
+        yield first, b"".join(held).rstrip(b"\r\n")
+
+
+def _plain_text(content: bytes) -> str:
+    return content.decode().replace("\r\n", "\n")
+
+
+def _json_text(content: bytes, text_field: str) -> str:
+    """The text of one JSON line. Raises ValueError that says what is wrong with it."""
+    try:
+        value = json.loads(content.decode())
+    except json.JSONDecodeError as error:
+        raise ValueError(f"no JSON: {error.msg} at column {error.colno}") from None
+    if not isinstance(value, dict):
+        raise ValueError(f"a {type(value).__name__} where an object with {text_field!r} should be")
+    if text_field not in value:
+        raise ValueError(f"no {text_field!r}; its keys are {', '.join(map(repr, value)) or 'none'} (see --text_field)")
+    text = value[text_field]
+    if not isinstance(text, str):
+        raise ValueError(f"{text_field!r} is a {type(text).__name__} and not a string")
+    try:
+        text.encode()
+    except UnicodeEncodeError as error:
+        raise ValueError(f"{text_field!r} holds half a surrogate pair at character {error.start:,}") from None
+    return text
+
+
+def _open_table(path: Path) -> Any:
+    import pyarrow as pa
+    from pyarrow import parquet
+
+    try:
+        return parquet.ParquetFile(path)
+    except (pa.ArrowException, OSError) as error:
+        raise ConfigError(f"{path} is damaged or no parquet file: {first_line(error)}") from None
+
+
+def _require_texts(table: Any, path: Path, text_field: str) -> None:
+    import pyarrow as pa
+
+    schema = table.schema_arrow
+    if text_field not in schema.names:
+        columns = ", ".join(schema.names)
+        raise ConfigError(f"{path} has no column {text_field!r}; its columns are {columns} (see --text_field)")
+    kind = schema.field(text_field).type
+    kind = kind.value_type if pa.types.is_dictionary(kind) else kind
+    if not (pa.types.is_string(kind) or pa.types.is_large_string(kind) or pa.types.is_string_view(kind)):
+        raise ConfigError(f"{path}: column {text_field!r} holds {kind} and not strings; name another with --text_field")
+
+
+def _row_group_ranges(path: Path, unit_bytes: int) -> list[tuple[int, int]]:
+    with _open_table(path) as table:
+        sizes = [table.metadata.row_group(group).total_byte_size for group in range(table.num_row_groups)]
+    ranges, start, held = [], 0, 0
+    for group, size in enumerate(sizes):
+        held += size
+        if held >= unit_bytes or group == len(sizes) - 1:
+            ranges.append((start, group + 1))
+            start, held = group + 1, 0
+    return ranges

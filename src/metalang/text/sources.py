@@ -1,0 +1,211 @@
+"""Sources of text by a name: a file, a folder, Python's own documentation, or a dataset on the hub.
+
+A source is cut into units, each of which can be read alone, in any order, by any worker.
+"""
+
+from collections.abc import Iterator
+from dataclasses import KW_ONLY, dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Any, Protocol
+
+import xxhash
+
+from metalang.errors import ConfigError
+from metalang.text.hub import HubDataset
+from metalang.text.names import local_path
+from metalang.text.pydoc import PydocText
+from metalang.text.readers import SAMPLE_BY, SUFFIXES, BadLines, TextFile
+
+ROWS_PER_FILE = 2**40
+"""A document's row is its file's place among the source's files, times this, plus its position in the file."""
+
+_PYDOC = "pydoc:"
+_MAX_DOCUMENT_BYTES = 2**30
+_FORMS = f"a file or folder of {' '.join(SUFFIXES)}, {_PYDOC}, or a dataset on the hub"
+
+
+@dataclass(frozen=True)
+class Document:
+    """A text and where it came from.
+
+    `row`: in files, `file * ROWS_PER_FILE + position`, where `file` counts the source's sorted files from 0 and
+    position is the byte on which the document starts (plain files) or its row (packed files, parquet); else its row.
+    """
+
+    text: str
+    row: int
+
+
+@dataclass(frozen=True)
+class Unit:
+    """A part of a source: files `first` to `last` - 1 as a whole, or (`stop` is not None) a range of the one file.
+
+    A range is in bytes (the documents that start in it) or, for parquet, in row groups.
+    """
+
+    first: int = 0
+    last: int = 1
+    start: int = 0
+    stop: int | None = None
+
+
+class _Place(Protocol):
+    """Where the text of a source lies."""
+
+    def units(self, unit_bytes: int) -> list[Unit]: ...
+
+    def read(self, unit: Unit, bad_lines: BadLines) -> Iterator[Document]: ...
+
+    def identity(self) -> dict[str, Any]: ...
+
+
+@dataclass(frozen=True)
+class TextSource:
+    """Documents by the name of a file, a folder, a hub dataset (streamed), `pydoc:` or `pydoc:numpy,pandas`.
+
+    `text_field` is the key or column of the text in JSON lines, parquet and datasets. `sample_by` says what a document
+    is in a .txt file: the "document" (all of it), a "paragraph" (between blank lines) or a "line". Line ends of a .txt
+    file are read as newlines. Raises ConfigError for a name without text behind it.
+    """
+
+    name: str
+    _: KW_ONLY
+    text_field: str = "text"
+    sample_by: str = "document"
+    _place: _Place = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        if self.sample_by not in SAMPLE_BY:
+            raise ConfigError(f"sample_by is {self.sample_by!r}; it can be {', '.join(SAMPLE_BY)}")
+        object.__setattr__(self, "_place", _place_of(self))
+
+    def units(self, unit_bytes: int) -> list[Unit]:
+        """Parts of about `unit_bytes` that together hold every document once, in the order of the source."""
+        if unit_bytes < 1:
+            raise ConfigError(f"a unit of {unit_bytes} bytes holds no text; give 1 or more")
+        return self._place.units(unit_bytes)
+
+    def read(self, unit: Unit, *, bad_lines: BadLines | None = None) -> Iterator[Document]:
+        """The documents of a unit. A line that cannot be read goes to `bad_lines` (None: raises ConfigError)."""
+        return self._place.read(unit, bad_lines or BadLines())
+
+    def identity(self) -> dict[str, Any]:
+        """What names the content: another content gives another JSON value. Reads all files once."""
+        return self._place.identity() | {"text_field": self.text_field, "sample_by": self.sample_by}
+
+
+def _place_of(source: TextSource) -> _Place:
+    if source.name.startswith(_PYDOC):
+        packages = source.name.removeprefix(_PYDOC).replace(" ", "")
+        return _Pydoc(PydocText(tuple(packages.split(",")) if packages else ()))
+    path = local_path(source.name, suffixes=SUFFIXES, forms=_FORMS)
+    if path is None:
+        return _Hub(HubDataset(source.name, source.text_field))
+    return _Files(path, source.text_field, source.sample_by)
+
+
+@dataclass(frozen=True)
+class _Files:
+    """A file, or all files with a known suffix below a folder."""
+
+    root: Path
+    text_field: str
+    sample_by: str
+
+    def __post_init__(self) -> None:
+        for file in self._files:
+            self._check(file)
+
+    @cached_property
+    def _files(self) -> list[TextFile]:
+        paths = _files_below(self.root) if self.root.is_dir() else [self.root]
+        return [TextFile(path, self.text_field, self.sample_by) for path in paths]
+
+    def _check(self, file: TextFile) -> None:
+        if not file.path.name.endswith(SUFFIXES):
+            raise ConfigError(f"{file.path} ends in none of {' '.join(SUFFIXES)}; give {_FORMS}")
+        size = file.path.stat().st_size
+        if size == 0:
+            raise ConfigError(f"{file.path} is empty; fill it or take it away")
+        if file.is_whole and size > _MAX_DOCUMENT_BYTES:
+            raise ConfigError(
+                f"{file.path} would be one document of {size:,} bytes, more than {_MAX_DOCUMENT_BYTES:,}; "
+                "set --sample_by line or --sample_by paragraph"
+            )
+
+    def units(self, unit_bytes: int) -> list[Unit]:
+        units: list[Unit] = []
+        first = held = 0
+        for number, file in enumerate(self._files):
+            size = file.path.stat().st_size
+            ranges = file.ranges(unit_bytes)
+            if held and (len(ranges) > 1 or held + size > unit_bytes):
+                units.append(Unit(first, number))
+                held = 0
+            if len(ranges) > 1:
+                units += [Unit(number, number + 1, start, stop) for start, stop in ranges]
+                continue
+            first = first if held else number
+            held += size
+        return [*units, Unit(first, len(self._files))] if held else units
+
+    def read(self, unit: Unit, bad_lines: BadLines) -> Iterator[Document]:
+        for number in range(unit.first, unit.last):
+            file = self._files[number]
+            ranges = file.ranges(2**62) if unit.stop is None else [(unit.start, unit.stop)]
+            for start, stop in ranges:
+                for position, text in file.read(start, stop, bad_lines):
+                    yield Document(text, number * ROWS_PER_FILE + position)
+
+    def identity(self) -> dict[str, Any]:
+        base = self.root if self.root.is_dir() else self.root.parent
+        return {"files": [_identity_of(file.path, base) for file in self._files]}
+
+
+@dataclass(frozen=True)
+class _Pydoc:
+    text: PydocText
+
+    def units(self, unit_bytes: int) -> list[Unit]:
+        return [Unit()]
+
+    def read(self, unit: Unit, bad_lines: BadLines) -> Iterator[Document]:
+        return (Document(text, row) for row, text in enumerate(self.text.documents()))
+
+    def identity(self) -> dict[str, Any]:
+        return {"pydoc": self.text.identity()}
+
+
+@dataclass(frozen=True)
+class _Hub:
+    dataset: HubDataset
+
+    def units(self, unit_bytes: int) -> list[Unit]:
+        return [Unit()]
+
+    def read(self, unit: Unit, bad_lines: BadLines) -> Iterator[Document]:
+        for row, text in enumerate(self.dataset.texts()):
+            if text and not text.isspace():
+                yield Document(text, row)
+            else:
+                bad_lines.num_empty += 1
+
+    def identity(self) -> dict[str, Any]:
+        return {"hub": self.dataset.identity()}
+
+
+def _files_below(folder: Path) -> list[Path]:
+    names = [path.relative_to(folder) for path in folder.rglob("*") if path.name.endswith(SUFFIXES) and path.is_file()]
+    shown = [name for name in names if not any(part.startswith(".") for part in name.parts)]
+    if not shown:
+        raise ConfigError(f"{folder} holds no {' '.join(SUFFIXES)} file; give {_FORMS}")
+    return [folder / name for name in sorted(shown, key=lambda name: name.as_posix())]
+
+
+def _identity_of(path: Path, base: Path) -> dict[str, Any]:
+    digest = xxhash.xxh3_128()
+    with open(path, "rb") as file:
+        while block := file.read(2**20):
+            digest.update(block)
+    return {"name": path.relative_to(base).as_posix(), "bytes": path.stat().st_size, "xxh3_128": digest.hexdigest()}

@@ -1,0 +1,187 @@
+"""Tokenizers by a name, whatever form they come in, as one thing that a model can be saved with.
+
+A tokenizer's text ids are `0 .. text_size - 1`; behind them stand the `<meta_lang_i>` that a model adds.
+"""
+
+import copy
+import json
+from dataclasses import dataclass, replace
+from itertools import chain
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from metalang.errors import ConfigError
+from metalang.ids import IdSpace, meta_token
+from metalang.seeds import digest_of
+from metalang.text.names import first_line, local_path
+
+_FORMS = "a Hugging Face tokenizer folder, a tokenizer.json, a SentencePiece .model or a hub name"
+_KNOWN_EOS = ("<|endoftext|>", "</s>", "<eos>", "<|end_of_text|>", "[EOS]", "[SEP]")
+_HUB_FILES = ["tokenizer*", "*.model", "vocab*", "merges.txt", "special_tokens_map.json", "added_tokens.json"]
+_HUB_FILES += ["config.json"]
+# None of these has a part in ids that are made without special tokens and without truncation.
+_NOT_CONTENT = ("truncation", "padding", "post_processor")
+
+
+@dataclass(frozen=True)
+class TextTokenizer:
+    """A tokenizer and what a corpus has to know of it.
+
+    `hf` is a transformers fast tokenizer; `fingerprint` (16 hexadecimal digits) names the ids that it gives to text and
+    its EOS, in whatever form it was stored and however many `<meta_lang_i>` (`num_meta_lang_tokens`) it holds.
+    """
+
+    name: str
+    hf: Any
+    text_size: int
+    num_meta_lang_tokens: int
+    eos_id: int
+    fingerprint: str
+
+    @property
+    def id_space(self) -> IdSpace:
+        """The ids of a model with this tokenizer."""
+        return IdSpace(self.text_size, self.num_meta_lang_tokens, self.eos_id, self.fingerprint)
+
+    def encode(self, texts: list[str]) -> tuple[np.ndarray, np.ndarray]:
+        """Ids of texts joined, (T,) int32, and where each text ends, (n,) int64. No special tokens, no truncation.
+
+        A text that spells a special token ("<|endoftext|>") gets the ids of its characters: no document can end itself.
+        """
+        backend = self.hf.backend_tokenizer
+        _as_written(backend)
+        rows = [encoding.ids for encoding in backend.encode_batch_fast(texts, add_special_tokens=False)]
+        ends = np.cumsum([len(row) for row in rows], dtype=np.int64)
+        return np.fromiter(chain.from_iterable(rows), dtype=np.int32, count=int(ends[-1]) if rows else 0), ends
+
+    def decode(self, ids: np.ndarray | list[int]) -> str:
+        """The text of ids, special tokens shown."""
+        return self.hf.backend_tokenizer.decode(np.asarray(ids).tolist(), skip_special_tokens=False)
+
+    def with_meta_tokens(self, count: int) -> "TextTokenizer":
+        """A copy in which `<meta_lang_i>` is id `text_size + i`, for i below `count`; or raises ConfigError."""
+        from tokenizers import AddedToken
+
+        if count == self.num_meta_lang_tokens:
+            return self
+        if self.num_meta_lang_tokens or count < 0:
+            raise ConfigError(
+                f"tokenizer {self.name!r} holds {self.num_meta_lang_tokens:,} meta-language tokens and is asked for "
+                f"{count:,}; set --num_meta_lang_tokens {self.num_meta_lang_tokens}, or take a tokenizer without them"
+            )
+        hf = copy.deepcopy(self.hf)
+        tokens = [AddedToken(meta_token(symbol), normalized=False, special=True) for symbol in range(count)]
+        hf.add_tokens(tokens, special_tokens=True)
+        first = hf.convert_tokens_to_ids(meta_token(0))
+        if first != self.text_size or len(hf) != self.text_size + count:
+            raise ConfigError(
+                f"tokenizer {self.name!r} puts its first added token on id {first:,} and not on {self.text_size:,}, "
+                "behind its highest id: its ids have gaps. Fill them with named tokens, or take another tokenizer"
+            )
+        return replace(self, hf=hf, num_meta_lang_tokens=count)
+
+    def save(self, folder: Path) -> None:
+        """Writes the files from which `load_tokenizer` and transformers' `AutoTokenizer` make the same tokenizer."""
+        self.hf.save_pretrained(folder)
+
+
+def load_tokenizer(name: str, *, eos_token: str | None = None) -> TextTokenizer:
+    """The tokenizer that a name means: a Hugging Face folder, a tokenizer.json, a SentencePiece .model, or a hub name.
+
+    `eos_token` ends a document; None: the tokenizer's own, or the first of the usual names in its vocabulary. Raises
+    ConfigError for what cannot be had, for a vocabulary without EOS, and for a SentencePiece model without exact copy.
+    """
+    path = local_path(name, suffixes=(".json", ".model"), forms=_FORMS)
+    hf = _read(path or _from_hub(name), name)
+    _set_eos(hf, name, eos_token)
+    vocabulary = hf.get_vocab()
+    num_meta = sum(token.startswith("<meta_lang_") for token in vocabulary)
+    text_size = max(vocabulary.values(), default=-1) + 1 - num_meta
+    if any(vocabulary.get(meta_token(symbol)) != text_size + symbol for symbol in range(num_meta)):
+        raise ConfigError(
+            f"tokenizer {name!r} holds {num_meta:,} <meta_lang_i> that are not its last {num_meta:,} ids in order; "
+            "take the tokenizer without them and set --num_meta_lang_tokens"
+        )
+    _refuse_spelled_eos(hf, name)
+    return TextTokenizer(name, hf, text_size, num_meta, hf.eos_token_id, _fingerprint(hf))
+
+
+def _read(path: Path, name: str) -> Any:
+    from transformers import AutoTokenizer, PreTrainedTokenizerFast
+
+    files = {file.name for file in path.iterdir()} if path.is_dir() else {path.name}
+    models = sorted(file for file in files if file.endswith(".model"))
+    try:
+        if path.is_file() and path.suffix == ".json":
+            return PreTrainedTokenizerFast(tokenizer_file=str(path))
+        if "tokenizer.json" in files:
+            return PreTrainedTokenizerFast.from_pretrained(str(path))
+        if len(models) == 1:
+            return _from_sentencepiece(path / models[0] if path.is_dir() else path)
+        auto = AutoTokenizer.from_pretrained(str(path))
+        return PreTrainedTokenizerFast(tokenizer_object=auto.backend_tokenizer, **auto.special_tokens_map)
+    except ConfigError:
+        raise
+    except Exception as error:  # transformers and tokenizers raise whatever their parsers do
+        reason = first_line(error)
+        raise ConfigError(f"{name!r} holds no tokenizer that can be read ({reason}); give {_FORMS}") from error
+
+
+def _from_sentencepiece(path: Path) -> Any:
+    from transformers import PreTrainedTokenizerFast
+
+    from metalang.text import spm
+
+    backend, special_tokens = spm.convert(path)
+    return PreTrainedTokenizerFast(tokenizer_object=backend, **special_tokens)
+
+
+def _from_hub(name: str) -> Path:
+    from huggingface_hub import snapshot_download
+
+    try:
+        return Path(snapshot_download(name, allow_patterns=_HUB_FILES))
+    except Exception as error:  # no network, no such name, no leave: whatever the hub's client raises
+        raise ConfigError(
+            f"{name!r} is nothing on this disk, and the hub did not give it ({first_line(error)}); give {_FORMS}"
+        ) from error
+
+
+def _set_eos(hf: Any, name: str, eos_token: str | None) -> None:
+    """Makes the EOS a special token of the tokenizer, so that it is saved with it."""
+    vocabulary = hf.get_vocab()
+    chosen = eos_token or hf.eos_token or next((token for token in _KNOWN_EOS if token in vocabulary), None)
+    if chosen is None:
+        raise ConfigError(
+            f"tokenizer {name!r} names no end of a document and has none of {', '.join(_KNOWN_EOS)}; "
+            "name one of its tokens with --eos_token"
+        )
+    if chosen not in vocabulary:
+        raise ConfigError(f"EOS token {chosen!r} is not in the vocabulary of {name!r}; set --eos_token to one that is")
+    hf.add_special_tokens({"eos_token": str(chosen)})
+
+
+def _refuse_spelled_eos(hf: Any, name: str) -> None:
+    _as_written(hf.backend_tokenizer)
+    kind = type(hf.backend_tokenizer.model).__name__
+    if hf.eos_token_id in hf.backend_tokenizer.encode(hf.eos_token, add_special_tokens=False).ids:
+        raise ConfigError(
+            f"tokenizer {name!r} reads {hf.eos_token!r} in a text as the end of the document (its {kind} model knows "
+            "the string); choose a token that no text gives with --eos_token, or take a BPE tokenizer"
+        )
+
+
+def _as_written(backend: Any) -> None:
+    """Settings that transformers may have left on the backend, and that pickling loses, as our encoding needs them."""
+    backend.encode_special_tokens = True
+    backend.no_truncation()
+    backend.no_padding()
+
+
+def _fingerprint(hf: Any) -> str:
+    content = json.loads(hf.backend_tokenizer.to_str())
+    tokens = [token for token in content["added_tokens"] if not token["content"].startswith("<meta_lang_")]
+    kept = {key: value for key, value in content.items() if key not in _NOT_CONTENT}
+    return digest_of([kept | {"added_tokens": tokens}, hf.eos_token])[:16]

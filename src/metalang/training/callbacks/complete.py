@@ -1,0 +1,22 @@
+"""Marks a checkpoint as complete when every rank has written its part."""
+
+from typing import Any
+
+import torch.distributed as dist
+from transformers import TrainerCallback, TrainingArguments
+
+from metalang.training.checkpoints import checkpoint_folder, mark_complete
+
+
+class CompleteMarker(TrainerCallback):
+    """After each save, rank 0 writes the marker, with what a resume must find unchanged."""
+
+    def __init__(self, unchanged: dict[str, Any]) -> None:
+        self._unchanged = unchanged
+
+    def on_save(self, args: TrainingArguments, state: Any, control: Any, **kwargs: Any) -> None:
+        """Waits for all ranks, then marks."""
+        if dist.is_initialized():
+            dist.barrier()
+        if state.is_world_process_zero:
+            mark_complete(checkpoint_folder(args.output_dir, state.global_step), self._unchanged)

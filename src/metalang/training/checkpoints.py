@@ -1,0 +1,94 @@
+"""Which folders are complete checkpoints, and whether a run may continue from one.
+
+A checkpoint is `checkpoint-STEP` with a `complete.json` that is written when all else is on disk: the sizes of its
+files, and what must not have changed (`unchanged`: order of the data, tokens a step, number of ranks).
+"""
+
+import logging
+import re
+from pathlib import Path
+from typing import Any
+
+from metalang.errors import ConfigError, MismatchError
+from metalang.files import write_json
+from metalang.specs import read_config
+
+logger = logging.getLogger(__name__)
+
+_MARKER = "complete.json"
+_CHECKPOINT = re.compile(r"checkpoint-(\d+)")
+RUN_FILE = "run.json"
+
+
+def checkpoint_folder(output_dir: str | Path, step: int) -> Path:
+    """Where the checkpoint of a step lies.
+
+    >>> checkpoint_folder("run", 20).as_posix()
+    'run/checkpoint-20'
+    """
+    return Path(output_dir) / f"checkpoint-{step}"
+
+
+def mark_complete(folder: Path, unchanged: dict[str, Any]) -> None:
+    """Writes the marker, the last file of a checkpoint."""
+    sizes = {path.relative_to(folder).as_posix(): path.stat().st_size for path in sorted(_files(folder))}
+    write_json(folder / _MARKER, {"unchanged": unchanged, "bytes": sizes})
+
+
+def newest_complete(output_dir: str | Path) -> Path | None:
+    """The newest complete checkpoint of a run, or None; those passed over are logged with the reason."""
+    for step in sorted(_steps(Path(output_dir)), reverse=True):
+        folder = checkpoint_folder(output_dir, step)
+        fault = _fault(folder)
+        if fault is None:
+            return folder
+        logger.warning("%s is passed over: %s", folder, fault)
+    return None
+
+
+def require_unchanged(checkpoint: Path, unchanged: dict[str, Any]) -> None:
+    """Raises MismatchError where a run is not the one that wrote the checkpoint."""
+    saved = read_config(checkpoint / _MARKER)["unchanged"]
+    changes = [
+        f"{name}: {saved.get(name)} then, {value} now" for name, value in unchanged.items() if saved.get(name) != value
+    ]
+    if changes:
+        raise MismatchError(
+            f"{checkpoint} is of another run ({'; '.join(changes)}); continue with the settings of then, or start anew "
+            "in another --output_dir"
+        )
+
+
+def claim_output(output_dir: str | Path, *, resume: bool) -> None:
+    """Raises ConfigError where --output_dir holds something else than a run, or a run that is not to be continued."""
+    folder = Path(output_dir)
+    if folder.exists() and not folder.is_dir():
+        raise ConfigError(f"--output_dir {folder} is a file; give a folder")
+    held = sorted(path.name for path in folder.iterdir()) if folder.exists() else []
+    if held and RUN_FILE not in held:
+        raise ConfigError(f"--output_dir {folder} holds something else ({held[0]}); give another folder")
+    if held and not resume and (_steps(folder) or "model.safetensors" in held):
+        raise ConfigError(
+            f"--output_dir {folder} holds a run already; set --resume_training True to continue it, "
+            "or give another folder"
+        )
+
+
+def _steps(folder: Path) -> list[int]:
+    names = [path.name for path in folder.iterdir()] if folder.is_dir() else []
+    return [int(match[1]) for name in names if (match := _CHECKPOINT.fullmatch(name))]
+
+
+def _files(folder: Path) -> list[Path]:
+    return [path for path in folder.rglob("*") if path.is_file() and path.name != _MARKER]
+
+
+def _fault(folder: Path) -> str | None:
+    if not (folder / _MARKER).is_file():
+        return f"it has no {_MARKER}, so it was not written to its end"
+    for name, size in read_config(folder / _MARKER)["bytes"].items():
+        path = folder / name
+        found = path.stat().st_size if path.is_file() else None
+        if found != size:
+            return f"{name} is missing" if found is None else f"{name} has {found:,} bytes instead of {size:,}"
+    return None

@@ -1,0 +1,43 @@
+"""The corpora of a run: folders of ours as they are, raw text tokenized once and kept beside the run."""
+
+from pathlib import Path
+
+from metalang.building import TextBuild, build_corpus
+from metalang.corpus.manifest import FILE_NAME
+from metalang.ids import IdSpace
+from metalang.mixing import Mixture, Source, named_paths, parse_shares
+from metalang.seeds import digest_of
+from metalang.text.sources import TextSource
+from metalang.training.config import DataArguments, Settings
+
+CACHE = "tokenized"
+
+
+def as_corpora(paths: list[str], flag: str, settings: Settings, tokenizer: str) -> list[tuple[str, str]]:
+    """(name, folder) of the corpus of each path. Rank 0 tokenizes raw text, the others wait."""
+    named = named_paths(paths, flag)
+    with settings.run.main_process_first(local=False, desc="tokenizing"):
+        return [(name, str(_as_corpus(path, settings, tokenizer))) for name, path in named]
+
+
+def open_mixture(
+    data: DataArguments, corpora: list[tuple[str, str]], ids: IdSpace, *, num_windows: int, seed: int
+) -> Mixture:
+    """The mixture that a run of `num_windows` reads. Raises ConfigError or MismatchError where it cannot."""
+    if len(data.data_ratios) == len(corpora):
+        shares = parse_shares(data.data_ratios)
+    else:
+        shares = (1,) * len(data.data_ratios)  # Mixture says that the two do not fit in number
+    sources = [Source(name, folder, ids, length=data.max_length) for name, folder in corpora]
+    mixture = Mixture(sources, shares, length=data.max_length, seed=seed)
+    mixture.require_epochs(num_windows, data.max_epochs)
+    return mixture
+
+
+def _as_corpus(path: str, settings: Settings, tokenizer: str) -> Path:
+    if (Path(path) / FILE_NAME).is_file():
+        return Path(path)
+    build = TextBuild(TextSource(path, text_field=settings.data.text_field), tokenizer)
+    folder = Path(settings.run.output_dir).parent / CACHE / digest_of(build.spec)[:16]
+    build_corpus(build, folder)
+    return folder

@@ -1,0 +1,63 @@
+"""What a run says of itself: a banner before the first step, a summary behind the last."""
+
+from transformers import Trainer
+
+from metalang.mixing import Mixture
+from metalang.sizes import format_size
+from metalang.text.tokenizer import TextTokenizer
+from metalang.training.config import Settings
+
+
+def banner(settings: Settings, mixture: Mixture, tokenizer: TextTokenizer, trainer: Trainer) -> str:
+    """What will be trained, on what, how: the numbers that follow from the flags."""
+    run, model, length = settings.run, trainer.model, settings.data.max_length
+    windows = run.windows_per_step
+    total = windows * run.max_steps * length
+    embedding = model.get_input_embeddings().weight.shape[0]
+    decayed = set(trainer.get_decay_parameter_names(model))
+    sizes = {name: parameter.numel() for name, parameter in model.named_parameters()}
+    zero = trainer.accelerator.state.deepspeed_plugin
+    precision = "bf16" if run.bf16 else "fp16" if run.fp16 else "fp32"
+    lines = [
+        f"run        {run.run_name or run.output_dir}, {run.world_size} rank{'s' if run.world_size > 1 else ''} on "
+        f"{run.device.type}, {precision}, {f'DeepSpeed ZeRO-{zero.zero_stage}' if zero else 'no DeepSpeed'}",
+        f"batch      {windows} windows of {length} = {windows * length:,} tokens a step "
+        f"({run.per_device_train_batch_size} a device, x {run.gradient_accumulation_steps} accumulation, "
+        f"x {run.world_size} ranks)",
+        f"length     {run.max_steps:,} steps, {total:,} tokens ({format_size(total)})",
+        f"model      {type(model).__name__}, {sum(sizes.values()):,} parameters, "
+        f"{'fresh, seed ' + str(run.seed) if settings.model.random_initialize else 'loaded'}, "
+        f"attention {model.config._attn_implementation}, loss cross-entropy of predicted ids",
+        f"ids        {tokenizer.text_size:,} text + {tokenizer.num_meta_lang_tokens:,} meta-language, "
+        f"embedding {embedding:,}, EOS {tokenizer.eos_id}, tokenizer {tokenizer.fingerprint}",
+        f"decay      {sum(sizes[name] for name in sizes if name in decayed):,} parameters by {run.weight_decay:g}, "
+        f"{sum(sizes[name] for name in sizes if name not in decayed):,} by 0",
+        f"schedule   {run.lr_scheduler_type}, peak {run.learning_rate:g}, "
+        f"{run.get_warmup_steps(run.max_steps)} warm-up steps, {run.optim}",
+        f"order      {mixture.fingerprint}, seed {mixture.seed}",
+    ]
+    for use in mixture.usage(windows * run.max_steps):
+        lines.append(
+            f"source     {use.name}: {use.share:.2%}, {use.num_tokens:,} tokens = {use.epochs:.3g} epochs of "
+            f"{use.held_tokens:,} ({use.left_over:,} behind its last window are not read)"
+        )
+    return "\n".join(lines)
+
+
+def summary(trainer: Trainer, *, model_folder: str | None, tracked: str | None, tokens_per_second: float) -> str:
+    """Losses before and after, speed, and where everything lies."""
+    lines = []
+    history = trainer.state.log_history
+    for key in dict.fromkeys(key for entry in history for key in entry if _is_eval_loss(key)):
+        values = [(entry["step"], entry[key]) for entry in history if key in entry]
+        (first_step, first), (last_step, last) = values[0], values[-1]
+        lines.append(f"{key}: {first:.4f} at step {first_step} -> {last:.4f} at step {last_step}")
+    lines.append(f"speed: {tokens_per_second:,.0f} tokens/s, {trainer.args.world_size} ranks together")
+    lines.append(f"model: {model_folder or f'sharded, in the checkpoints of {trainer.args.output_dir}'}")
+    if tracked:
+        lines.append(f"wandb: {tracked}")
+    return "\n".join(lines)
+
+
+def _is_eval_loss(key: str) -> bool:
+    return key.startswith("eval_") and key.endswith("_loss")

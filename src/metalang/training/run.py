@@ -1,0 +1,101 @@
+"""A pretraining run, as a table of contents."""
+
+import logging
+from dataclasses import asdict
+from pathlib import Path
+
+from metalang.files import write_json
+from metalang.mixing import Mixture, Source
+from metalang.text.tokenizer import TextTokenizer, load_tokenizer
+from metalang.training.callbacks.complete import CompleteMarker
+from metalang.training.checkpoints import RUN_FILE, claim_output, newest_complete, require_unchanged
+from metalang.training.config import Settings
+from metalang.training.corpora import as_corpora, open_mixture
+from metalang.training.dataset import EvaluationDataset, MixtureDataset
+from metalang.training.model import build_model
+from metalang.training.objectives import OBJECTIVES
+from metalang.training.report import banner, summary
+from metalang.training.tracking import tracked_folder
+from metalang.training.trainer import MetalangTrainer
+
+logger = logging.getLogger(__name__)
+
+
+def pretrain(settings: Settings) -> None:
+    """Runs what the settings ask for: the data, the model, the training, the model folder, the summary."""
+    run = settings.run
+    _claim(settings)
+    tokenizer = _tokenizer(settings)
+    num_windows = run.windows_per_step * run.max_steps
+    mixture = _mixture(settings, tokenizer, num_windows)
+    evaluation = _evaluation(settings, tokenizer)
+    model = build_model(settings.model, tokenizer, seed=run.seed, max_length=settings.data.max_length)
+    unchanged = {
+        "order of the data": mixture.fingerprint,
+        "tokens a step": run.windows_per_step * mixture.length,
+        "ranks": run.world_size,
+    }
+    trainer = MetalangTrainer(
+        objective=OBJECTIVES[settings.model.architecture],
+        max_length=mixture.length,
+        model=model,
+        args=run,
+        train_dataset=MixtureDataset(mixture, num_windows),
+        eval_dataset=evaluation,
+        processing_class=tokenizer.hf,
+        callbacks=[CompleteMarker(unchanged)],
+    )
+    checkpoint = newest_complete(run.output_dir) if run.resume_training else None
+    if checkpoint:
+        require_unchanged(checkpoint, unchanged)
+    if run.process_index == 0:
+        print(banner(settings, mixture, tokenizer, trainer), flush=True)
+        print(f"start      {f'from {checkpoint}' if checkpoint else 'at step 0'}", flush=True)
+    trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
+    _finish(trainer, settings)
+
+
+def _claim(settings: Settings) -> None:
+    """Takes the output folder, and leaves there what the run was asked for."""
+    run = settings.run
+    with run.main_process_first(local=False, desc="output folder"):
+        if run.process_index == 0:
+            claim_output(run.output_dir, resume=run.resume_training)
+            Path(run.output_dir).mkdir(parents=True, exist_ok=True)
+            flags = {"model": asdict(settings.model), "data": asdict(settings.data), "run": run.to_sanitized_dict()}
+            write_json(Path(run.output_dir) / RUN_FILE, flags)
+
+
+def _tokenizer(settings: Settings) -> TextTokenizer:
+    name = settings.model.tokenizer_name or settings.model.model_name_or_path
+    return load_tokenizer(name).with_meta_tokens(settings.model.num_meta_lang_tokens)
+
+
+def _mixture(settings: Settings, tokenizer: TextTokenizer, num_windows: int) -> Mixture:
+    corpora = as_corpora(settings.data.data_paths, "--data_paths", settings, tokenizer.name)
+    return open_mixture(
+        settings.data, corpora, tokenizer.id_space, num_windows=num_windows, seed=settings.run.order_seed
+    )
+
+
+def _evaluation(settings: Settings, tokenizer: TextTokenizer) -> dict[str, EvaluationDataset]:
+    length, ids = settings.data.max_length, tokenizer.id_space
+    corpora = as_corpora(settings.data.nl_eval_data_path, "--nl_eval_data_path", settings, tokenizer.name)
+    return {
+        name: EvaluationDataset(Source(name, folder, ids, length=length), length=length) for name, folder in corpora
+    }
+
+
+def _finish(trainer: MetalangTrainer, settings: Settings) -> None:
+    """Saves the model folder if asked for, prints the summary, ends the trackers and the process group."""
+    run = settings.run
+    if run.gather_weights:
+        trainer.save_model(run.output_dir)
+    if run.process_index == 0:
+        folder = run.output_dir if run.gather_weights else None
+        tracked = tracked_folder() if "wandb" in run.report_to else None
+        print(
+            summary(trainer, model_folder=folder, tracked=tracked, tokens_per_second=trainer.tokens_per_second),
+            flush=True,
+        )
+    trainer.end()

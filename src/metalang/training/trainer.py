@@ -1,0 +1,60 @@
+"""Hugging Face's Trainer, with exact evaluation and tokens as the axis: what no flag and no callback gives."""
+
+import math
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+import torch
+from torch import nn
+from transformers import Trainer
+from transformers.trainer_utils import EvalPrediction
+
+from metalang.training.callbacks.throughput import Throughput
+
+
+class MetalangTrainer(Trainer):
+    """Trains on windows by an objective (a module of `objectives/`).
+
+    `evaluate` gives `eval_<name>_loss`, the mean over all predicted ids, whatever the batch size and the number of
+    ranks, `eval_<name>_perplexity` and `eval_<name>_tokens`. Every log bears `tokens_seen`.
+    """
+
+    def __init__(self, *, objective: ModuleType, max_length: int, **arguments: Any) -> None:
+        super().__init__(compute_loss_func=objective.loss, compute_metrics=_token_mean, **arguments)
+        self._objective = objective
+        self._tokens_per_step = self.args.windows_per_step * max_length
+        self._throughput = Throughput(self._tokens_per_step)
+        self.add_callback(self._throughput)
+        # Labels arrive shifted, so all of them are predictions; transformers 5.23 would leave the first of each window
+        # out of the number that the loss is divided by.
+        self._loss_shifts_labels = False
+
+    @property
+    def tokens_per_second(self) -> float:
+        """Of all optimizer steps but the first, all ranks together."""
+        return self._throughput.tokens_per_second
+
+    def prediction_step(
+        self, model: nn.Module, inputs: dict[str, Any], prediction_loss_only: bool, ignore_keys: list[str] | None = None
+    ) -> tuple[None, torch.Tensor, torch.Tensor]:
+        """Summed loss and number of predicted ids of each window, which the evaluation loop gathers from all ranks."""
+        inputs = self._prepare_inputs(inputs)
+        labels = inputs.pop("labels")
+        with torch.no_grad(), self.compute_loss_context_manager():
+            return None, *self._objective.window_losses(model(**inputs), labels)
+
+    def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
+        """Logs, with `tokens_seen`, and with `tokens_per_second` beside a training loss."""
+        logs["tokens_seen"] = self.state.global_step * self._tokens_per_step
+        if "loss" in logs:
+            logs.update(self._throughput.take())
+        super().log(logs, start_time)
+
+
+def _token_mean(prediction: EvalPrediction) -> dict[str, float]:
+    """The loss of a token, from the sums (n,) and counts (n,) of all windows; named so that it is the `eval_loss`."""
+    total = float(np.sum(prediction.predictions, dtype=np.float64))
+    count = int(np.sum(prediction.label_ids))
+    mean = total / count
+    return {"loss": mean, "perplexity": math.exp(mean) if mean < 700 else math.inf, "tokens": count}

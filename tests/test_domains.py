@@ -1,0 +1,235 @@
+"""Domains: one contract over the registry, then what each family promises."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from metalang.domains import domain_types, read_domain
+from metalang.domains.copying import Duplicate, Identity, Reverse
+from metalang.errors import ConfigError, CorpusError
+from metalang.ids import NUM_CONTROL
+from metalang.specs import as_spec
+
+PRESETS = sorted((Path(__file__).parents[1] / "configs/domains").glob("*.json"))
+KINDS = list(domain_types().values())
+SMALL = {"vocabulary": {"size": 50}, "sequence_length": {"min": 8, "max": 40}}
+
+
+def _rows(sequences):
+    borders = sequences.ends[:-1]
+    return list(zip(np.split(sequences.symbols, borders), np.split(sequences.predicted, borders), strict=True))
+
+
+@pytest.mark.parametrize("path", PRESETS, ids=lambda path: path.stem)
+@pytest.mark.parametrize("seed", [0, 1, 2**40])
+def test_rows_of_every_preset_pass_their_check(path, seed):
+    domain = read_domain(path)
+    rows = _rows(domain.sample(domain.key(seed, "train"), 0, 300))
+    for symbols, predicted in rows:
+        domain.check(symbols, predicted)
+        assert symbols.max() < domain.num_symbols
+    assert len(rows) == 300
+
+
+@pytest.mark.parametrize("path", PRESETS, ids=lambda path: path.stem)
+def test_a_row_is_the_same_alone_in_a_chunk_and_far_out(path):
+    domain = read_domain(path)
+    key, far = domain.key(0, "train"), 10**9
+    chunk = _rows(domain.sample(key, far, 20))
+    alone = [_rows(domain.sample(key, far + index, 1))[0] for index in range(20)]
+    assert [row[0].tolist() for row in chunk] == [row[0].tolist() for row in alone]
+    assert domain.lengths(key, far, 20).tolist() == [len(row[0]) for row in chunk]
+
+
+@pytest.mark.parametrize("path", PRESETS, ids=lambda path: path.stem)
+def test_seeds_and_splits_share_no_row(path):
+    domain = read_domain(path)
+    streams = [domain.key(seed, split) for seed in (0, 1) for split in ("train", "validation", "test")]
+    rows = [row[0].tobytes() for key in streams for row in _rows(domain.sample(key, 0, 200))]
+    assert len(set(rows)) == 1200
+
+
+@pytest.mark.parametrize("path", PRESETS, ids=lambda path: path.stem)
+def test_a_domain_survives_json(path):
+    domain = read_domain(path)
+    again = as_spec(type(domain), json.loads(json.dumps(domain.model_dump(mode="json"))), "again")
+    assert again == domain
+    assert again.fingerprint == domain.fingerprint
+
+
+def test_the_first_rows_are_golden():
+    """A changed row is a change of format: say so in CHANGELOG.md."""
+    rows = {
+        kind.__name__: _rows(kind(**SMALL).sample(7, 0, 1))[0][0].tolist() for kind in (Identity, Reverse, Duplicate)
+    }
+    assert rows == {
+        "Identity": [47, 79, 76, 65, 49, 51, 62, 72, 36, 77, 40, 3, 47, 79, 76, 65, 49, 51, 62, 72, 36, 77, 40, 2],
+        "Reverse": [47, 79, 76, 65, 49, 51, 62, 72, 36, 77, 40, 3, 40, 77, 36, 72, 62, 51, 49, 65, 76, 79, 47, 2],
+        "Duplicate": [47, 79, 76, 65, 49, 51, 62, 3, 47, 47, 79, 79, 76, 76, 65, 65, 49, 49, 51, 51, 62, 62, 2],
+    }
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    kind=st.sampled_from(KINDS),
+    size=st.integers(1, 300),
+    low=st.integers(0, 60),
+    extra=st.integers(0, 60),
+    distribution=st.sampled_from(["uniform", {"type": "zipf", "alpha": 1.5, "beta": 0.0}, "zipf"]),
+    replacement=st.booleans(),
+    mask=st.sampled_from(["all", "output", "output_no_eos"]),
+    key=st.integers(0, 2**64 - 1),
+)
+def test_any_valid_description_gives_rows_that_pass_their_check(
+    kind, size, low, extra, distribution, replacement, mask, key
+):
+    value = {
+        "type": kind.model_fields["type"].default,
+        "vocabulary": {"size": size, "distribution": distribution, "replacement": replacement},
+        "sequence_length": {"min": low, "max": low + extra},
+        "mask": mask,
+    }
+    try:
+        domain = as_spec(kind, value, "given")
+    except ConfigError as error:
+        assert "\n" not in str(error)
+        return
+    for symbols, predicted in _rows(domain.sample(key, 3, 5)):
+        domain.check(symbols, predicted)
+        assert low <= len(symbols) <= low + extra
+        if not replacement:
+            source = symbols[: symbols.tolist().index(3)].tolist()
+            assert len(set(source)) == len(source)
+
+
+def test_masks_are_what_they_say():
+    expected = {
+        "output": [False, False, False, True, True, True],
+        "output_no_eos": [False, False, False, True, True, False],
+        "all": [True] * 6,
+    }
+    for mask, flags in expected.items():
+        domain = Identity(vocabulary={"size": 5}, sequence_length=6, mask=mask)
+        assert domain.sample(1, 0, 1).predicted.tolist() == flags
+
+
+@pytest.mark.parametrize(
+    ("place", "symbol", "message"),
+    [
+        (1, 3, "position 4: symbol is 33 and should be 2"),
+        (4, 40, "position 4: symbol is 40 and should be 33"),
+        (0, 31, "position 0: symbol 31 is not content of identity"),
+    ],
+)
+def test_check_names_the_first_position_that_breaks_the_definition(place, symbol, message):
+    row = np.array([33, 33, 34, 3, 33, 33, 34, 2])
+    domain = Identity(vocabulary={"size": 9}, sequence_length=8)
+    mask = np.array([False] * 4 + [True] * 4)
+    domain.check(row, mask)
+    row[place] = symbol
+    if place == 1:
+        row[[0, 1, 2]] = [33, 3, 33]
+        message = "position 3: symbol is 3 and should be 2"
+    with pytest.raises(CorpusError, match=message):
+        domain.check(row, mask)
+
+
+def test_check_names_a_wrong_mask():
+    domain = Identity(vocabulary={"size": 9}, sequence_length=4)
+    with pytest.raises(CorpusError, match="position 1: mask is True and should be False"):
+        domain.check(np.array([33, 3, 33, 2]), np.array([False, True, True, True]))
+
+
+def _source_symbols(distribution, *, replacement, size, rows):
+    domain = Identity(
+        vocabulary={"size": size, "distribution": distribution, "replacement": replacement}, sequence_length=2 * 8 + 2
+    )
+    sample = domain.sample(domain.key(0, "train"), 0, rows)
+    return sample.symbols.reshape(rows, 18)[:, :8].astype(np.int64) - NUM_CONTROL
+
+
+def _chi_square(counts, expected):
+    return float(((counts - expected) ** 2 / expected).sum())
+
+
+def test_uniform_symbols_are_uniform():
+    counts = np.bincount(_source_symbols("uniform", replacement=True, size=100, rows=20_000).ravel(), minlength=100)
+    assert _chi_square(counts, np.full(100, 1600.0)) < 160.0  # 99 degrees of freedom: p below 1e-4
+
+
+@pytest.mark.parametrize(("alpha", "beta"), [(1.0, 2.7), (2.0, 2.7), (1.0, 0.0)])
+def test_zipf_symbols_follow_both_exponents(alpha, beta):
+    distribution = {"type": "zipf", "alpha": alpha, "beta": beta}
+    counts = np.bincount(_source_symbols(distribution, replacement=True, size=60, rows=40_000).ravel(), minlength=60)
+    law = np.array([1.0 / (rank + beta) ** alpha for rank in range(1, 61)])
+    assert _chi_square(counts, 320_000 * law / law.sum()) < 110.0  # 59 degrees of freedom: p below 1e-4
+
+
+@pytest.mark.parametrize("distribution", ["uniform", "zipf"])
+def test_without_replacement_every_order_has_its_probability(distribution):
+    """All six orders of three symbols, against the law of drawing one after the other from what is left."""
+    domain = Identity(
+        vocabulary={"size": 3, "distribution": distribution, "replacement": False}, sequence_length=2 * 3 + 2
+    )
+    rows = domain.sample(domain.key(0, "train"), 0, 60_000).symbols.reshape(-1, 8)[:, :3] - NUM_CONTROL
+    weights = [1.0, 1.0, 1.0] if distribution == "uniform" else [1 / 3.7, 1 / 4.7, 1 / 5.7]
+    orders, counts = np.unique(rows, axis=0, return_counts=True)
+    law = []
+    for order in orders.tolist():
+        left, probability = list(range(3)), 1.0
+        for symbol in order:
+            probability *= weights[symbol] / sum(weights[each] for each in left)
+            left.remove(symbol)
+        law.append(probability)
+    assert len(orders) == 6
+    assert _chi_square(counts, 60_000 * np.array(law)) < 25.0  # 5 degrees of freedom: p below 2e-4
+
+
+def test_rows_are_equal_in_another_process():
+    code = (
+        "from metalang.domains.copying import Identity\n"
+        "domain = Identity(vocabulary={'size': 50}, sequence_length={'min': 8, 'max': 40})\n"
+        "print(domain.sample(domain.key(0, 'train'), 10**9, 3).symbols.tolist())"
+    )
+    domain = Identity(**SMALL)
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == str(domain.sample(domain.key(0, "train"), 10**9, 3).symbols.tolist())
+
+
+def test_the_predecessors_short_form_is_read(tmp_path):
+    path = tmp_path / "identity.json"
+    path.write_text(
+        '{\n  "name": "identity",\n  "vocab_size": 10000,\n'
+        '  "sequence_length_min": 256,\n  "sequence_length_max": 1024,\n}\n'
+    )
+    assert read_domain(path) == Identity(vocabulary={"size": 10000}, sequence_length={"min": 256, "max": 1024})
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ('{"type": "identiy"}', "type 'identiy' is no domain; did you mean 'identity'"),
+        ('{"type": "identity", "vocabulary": {"sise": 9}, "sequence_length": 8}', "unknown key 'sise'; did you mean 'size'"),
+        ('{"type": "identity", "vocabulary": {"size": 0}, "sequence_length": 8}', "vocabulary.size: .*greater than or equal to 1"),
+        ('{"type": "identity", "vocabulary": {"size": 9}, "sequence_length": {"min": 9, "max": 4}}', "min 9 and max 4 are no range"),
+        ('{"type": "identity", "vocabulary": {"size": 9}, "sequence_length": 3}', "sequence_length 3 to 3 holds no row"),
+        (
+            '{"type": "identity", "vocabulary": {"size": 9, "replacement": false}, "sequence_length": 40}',
+            "needs 19 different symbols and vocabulary.size is 9",
+        ),
+        ('{"type": "duplicate", "vocabulary": {"size": 9}, "sequence_length": 40, "num_duplicate": 0}', "num_duplicate"),
+        ("[1, 2]", "holds no object"),
+    ],
+)  # fmt: skip
+def test_a_faulty_description_gets_one_clear_line(tmp_path, content, message):
+    path = tmp_path / "domain.json"
+    path.write_text(content)
+    with pytest.raises(ConfigError, match=message) as caught:
+        read_domain(path)
+    assert "domain.json" in str(caught.value) and "\n" not in str(caught.value)

@@ -1,0 +1,211 @@
+"""The order of windows: exact shares on every prefix, every window once an epoch, stable when a run grows."""
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from metalang.corpus import Documents, ShardWriter, write_manifest
+from metalang.errors import ConfigError, CorpusError, MismatchError
+from metalang.ids import IdSpace
+from metalang.mixing import Mixture, Source, model_ids, named_paths, parse_shares
+from metalang.mixing.permutation import permuted
+from metalang.mixing.shares import Interleave
+
+TEXT = IdSpace(text_size=1000, meta_size=0, eos_id=2, tokenizer="toy")
+MODEL = IdSpace(text_size=1000, meta_size=40, eos_id=2, tokenizer="toy")
+
+
+def _corpus(folder, ids, *, space=TEXT, predicted=None, shard_tokens=7, window_length=None):
+    """A corpus of one document, cut into shards."""
+    entries = []
+    for number, start in enumerate(range(0, len(ids), shard_tokens)):
+        part = np.array(ids[start : start + shard_tokens])
+        mask = None if predicted is None else np.array(predicted[start : start + shard_tokens], dtype=bool)
+        writer = ShardWriter(folder, number, space.vocab_size)
+        writer.append(Documents(part, np.array([len(part)]), np.array([number]), mask))
+        entries.append(writer.finish())
+    write_manifest(folder, entries, ids=space, sources=["toy"], spec={}, window_length=window_length)
+    return folder
+
+
+def _mixture(tmp_path, sizes, shares, *, length=4, seed=0):
+    sources = [
+        Source(f"s{number}", _corpus(tmp_path / f"s{number}", list(range(100 * number, 100 * number + size))), MODEL, length=length)
+        for number, size in enumerate(sizes)
+    ]  # fmt: skip
+    return Mixture(sources, shares, length=length, seed=seed)
+
+
+@settings(max_examples=80, deadline=None)
+@given(st.lists(st.one_of(st.integers(1, 9), st.integers(1, 999_999)), min_size=1, max_size=12), st.integers(0, 10**9))
+def test_after_every_prefix_every_source_is_within_one_window_of_its_share(shares, start):
+    interleave, period = Interleave(shares), sum(shares)
+    windows = np.arange(start, start + 3000)
+    sources, ordinals = interleave.locate(windows)
+    counts = interleave.counts(start)
+    for window, source, ordinal in zip(windows.tolist(), sources.tolist(), ordinals.tolist(), strict=True):
+        assert ordinal == counts[source]
+        counts[source] += 1
+        for share, count in zip(shares, counts.tolist(), strict=True):
+            assert abs(count * period - share * (window + 1)) < period
+
+
+def test_a_share_of_a_millionth_is_kept():
+    shares = parse_shares(["0.999999", "0.000001"])
+    assert Interleave(shares).counts(3_000_000).tolist() == [2_999_997, 3]
+
+
+def test_the_interleave_of_halves_is_this():
+    assert Interleave([1, 1]).locate(np.arange(6))[0].tolist() == [0, 1, 0, 1, 0, 1]
+    assert Interleave([3, 1]).locate(np.arange(8))[0].tolist() == [0, 0, 1, 0, 0, 0, 1, 0]
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.integers(1, 5000), st.integers(0, 2**64 - 1))
+def test_a_permutation_visits_every_place_once(size, key):
+    assert sorted(permuted(np.arange(size), size, np.uint64(key)).tolist()) == list(range(size))
+
+
+def test_permutations_of_different_keys_have_nothing_in_common():
+    one, two = (permuted(np.arange(10_000), 10_000, np.uint64(key)) for key in (1, 2))
+    assert int((one == two).sum()) < 10
+    assert abs(float(np.corrcoef(np.arange(10_000), one)[0, 1])) < 0.05
+
+
+def test_windows_predict_every_id_once_and_read_the_id_before_them(tmp_path):
+    source = Source("s", _corpus(tmp_path, [10, 11, 12, 13, 14, 15, 16, 17, 18]), MODEL, length=4)
+    windows = [source.read(number) for number in range(3)]
+    assert [ids.tolist() for ids, _ in windows] == [[2, 10, 11, 12, 13], [13, 14, 15, 16, 17], [17, 18]]
+    assert [mask.tolist() for _, mask in windows] == [[False] + [True] * 4, [False] + [True] * 4, [False, True]]
+    assert (source.num_windows, source.num_left_over) == (2, 1)
+
+
+def test_symbols_become_the_models_ids_and_their_mask_is_kept(tmp_path):
+    folder = _corpus(tmp_path, [33, 3, 33, 2], space=IdSpace.of_domain(40), predicted=[0, 0, 1, 1])
+    ids, predicted = Source("s", folder, MODEL, length=4).read(0)
+    assert ids.tolist() == [2, 1033, 1003, 1033, 2]
+    assert predicted.tolist() == [False, False, False, True, True]
+
+
+def test_an_epoch_is_complete_before_the_next_and_has_another_order(tmp_path):
+    mixture = _mixture(tmp_path, [40], [1])
+    windows = mixture.locate(np.arange(30))[1].tolist()
+    epochs = [windows[start : start + 10] for start in (0, 10, 20)]
+    assert [sorted(epoch) for epoch in epochs] == [list(range(10))] * 3
+    assert epochs[0] != epochs[1] != epochs[2]
+
+
+def test_the_order_is_golden(tmp_path):
+    """A changed order is a change of format: say so in CHANGELOG.md."""
+    sources, windows = _mixture(tmp_path, [40, 24], [2, 1]).locate(np.arange(12))
+    assert sources.tolist() == [0, 1, 0, 0, 1, 0, 0, 1, 0, 0, 1, 0]
+    assert windows.tolist() == [9, 5, 7, 8, 3, 4, 5, 2, 1, 3, 1, 6]
+
+
+def test_one_index_alone_gives_what_the_batch_gives(tmp_path):
+    mixture = _mixture(tmp_path, [40, 24, 28], [5, 3, 2])
+    together = list(zip(*(column.tolist() for column in mixture.locate(np.arange(200))), strict=True))
+    alone = [tuple(int(column[0]) for column in mixture.locate([index])) for index in range(200)]
+    assert together == alone
+
+
+def test_the_seed_changes_the_order_and_the_fingerprint(tmp_path):
+    one, two = _mixture(tmp_path, [40], [1], seed=0), _mixture(tmp_path, [40], [1], seed=1)
+    assert one.locate(np.arange(10))[1].tolist() != two.locate(np.arange(10))[1].tolist()
+    assert one.fingerprint != two.fingerprint
+
+
+def test_the_order_does_not_depend_on_the_name_or_the_place_of_a_corpus(tmp_path):
+    one = _mixture(tmp_path / "a", [40], [1])
+    other = Source("renamed", _corpus(tmp_path / "b", list(range(40)), shard_tokens=7), MODEL, length=4)
+    two = Mixture([other], [1], length=4, seed=0)
+    assert one.fingerprint == two.fingerprint
+
+
+def test_usage_counts_windows_tokens_and_epochs(tmp_path):
+    first, second = _mixture(tmp_path, [41, 24], [3, 1]).usage(20)
+    assert (first.num_windows, first.num_tokens, first.epochs, first.left_over) == (15, 60, 1.5, 1)
+    assert (second.num_windows, second.num_tokens, round(second.epochs, 4)) == (5, 20, 0.8333)
+
+
+def test_too_many_epochs_are_refused_with_what_would_do(tmp_path):
+    mixture = _mixture(tmp_path, [40, 400], [1, 1])
+    mixture.require_epochs(20, 1.0)
+    message = (
+        r"s0 holds 40 tokens and is asked for 60, 1\.50 epochs.* --max_epochs 1\.5 .* at most 80 tokens \(20 windows"
+    )
+    with pytest.raises(ConfigError, match=message):
+        mixture.require_epochs(30, 1.0)
+    mixture.require_epochs(20, 1.0)
+    mixture.require_epochs(30, 1.5)
+
+
+@pytest.mark.parametrize(
+    ("ratios", "message"),
+    [
+        (["0.5", "0.6"], "sum to 1.1 and should sum to 1"),
+        (["1", "1"], "sum to 2 and should sum to 1"),
+        (["0", "1"], "--data_ratios 0 is no share"),
+        (["-0.5", "1.5"], "--data_ratios -0.5 is no share"),
+        (["half", "0.5"], "half is no number"),
+        (["nan", "0.5"], "nan is no share"),
+        (["0.1234567", "0.8765433"], "at most six decimals"),
+    ],
+)
+def test_ratios_that_are_no_shares_are_refused_with_both_numbers(ratios, message):
+    with pytest.raises(ConfigError, match=message):
+        parse_shares(ratios)
+
+
+def test_ratios_may_miss_one_by_a_millionth():
+    assert parse_shares(["0.333333", "0.333333", "0.333333"]) == (1, 1, 1)
+    assert parse_shares(["0.333334", "0.333333", "0.333334"]) == (333334, 333333, 333334)
+
+
+def test_ratios_that_do_not_fit_the_paths_in_number_are_refused(tmp_path):
+    with pytest.raises(ConfigError, match="2 --data_paths and 3 --data_ratios"):
+        _mixture(tmp_path, [40, 40], [1, 1, 1])
+
+
+def test_the_same_corpus_twice_is_refused(tmp_path):
+    folder = _corpus(tmp_path, list(range(40)))
+    with pytest.raises(ConfigError, match="a and b hold the same tokens; name them once"):
+        Mixture([Source(name, folder, MODEL, length=4) for name in "ab"], [1, 1], length=4, seed=0)
+
+
+def test_a_corpus_shorter_than_a_window_is_refused(tmp_path):
+    with pytest.raises(ConfigError, match="s0 holds 3 tokens, less than one window of 4"):
+        _mixture(tmp_path, [3], [1])
+
+
+def test_a_corpus_of_another_tokenizer_is_refused(tmp_path):
+    other = IdSpace(text_size=1000, meta_size=0, eos_id=2, tokenizer="other")
+    with pytest.raises(MismatchError, match="wiki was tokenized with tokenizer other"):
+        Source("wiki", _corpus(tmp_path, list(range(40)), space=other), MODEL, length=4)
+
+
+def test_a_written_mixture_keeps_its_window_length(tmp_path):
+    folder = _corpus(tmp_path, list(range(20)), window_length=4)
+    source = Source("mixed", folder, MODEL, length=4)
+    assert [source.read(number)[0].tolist() for number in range(2)] == [[0, 1, 2, 3, 4], [5, 6, 7, 8, 9]]
+    assert source.num_windows == 4
+    with pytest.raises(MismatchError, match="was mixed for windows of 4 ids .* set --max_length 4"):
+        Source("mixed", folder, MODEL, length=8)
+
+
+def test_an_empty_corpus_is_refused(tmp_path):
+    writer = ShardWriter(tmp_path, 0, 1000)
+    write_manifest(tmp_path, [writer.finish()], ids=TEXT, sources=["toy"], spec={})
+    with pytest.raises(CorpusError, match="holds no tokens"):
+        Source("s", tmp_path, MODEL, length=4)
+
+
+def test_the_model_gets_room_for_the_symbols_of_all_corpora(tmp_path):
+    folders = [_corpus(tmp_path / str(size), [33], space=IdSpace.of_domain(size)) for size in (40, 60)]
+    assert model_ids(TEXT, folders) == IdSpace(text_size=1000, meta_size=60, eos_id=2, tokenizer="toy")
+
+
+def test_equal_names_are_refused():
+    with pytest.raises(ConfigError, match="2 sources called 'wiki'; tell them apart by NAME=PATH"):
+        named_paths(["/a/wiki", "/b/wiki"])

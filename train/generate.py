@@ -1,0 +1,35 @@
+"""Continues a prompt with a trained model.
+
+python train/generate.py runs/half --prompt "The"
+"""
+
+import argparse
+
+from metalang.errors import reported
+from metalang.sizes import parse_size
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("model", help="model folder (--output_dir of a run), or a hub name")
+    parser.add_argument("--prompt", required=True, help="text to continue")
+    parser.add_argument("--max_new_tokens", type=parse_size, default=40, help="tokens to add (default: %(default)s)")
+    parser.add_argument("--temperature", type=float, default=0.8, help="0: the likeliest token (default: %(default)s)")
+    parser.add_argument("--seed", type=int, default=0, help="names the draw (default: %(default)s)")
+    args = parser.parse_args()
+    with reported("generate"):
+        from metalang.training.generation import continue_text
+
+        print(
+            continue_text(
+                args.model,
+                args.prompt,
+                max_new_tokens=args.max_new_tokens,
+                temperature=args.temperature,
+                seed=args.seed,
+            )
+        )
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,35 @@
+"""Pretrains a language model on a mixture of corpora.
+
+    deepspeed --include localhost:0-7 train/pretrain.py --model_name_or_path configs/models/pythia-14m.json \\
+        --tokenizer_name EleutherAI/pythia-14m --random_initialize True --deepspeed configs/ds/zero2.json --bf16 True \\
+        --data_paths corpora/wiki corpora/identity --data_ratios 0.5 0.5 --num_meta_lang_tokens 10032 \\
+        --nl_eval_data_path corpora/wiki-validation --eval_strategy steps --eval_steps 1000 --eval_on_start \\
+        --max_length 1024 --per_device_train_batch_size 128 --max_steps 10000 --learning_rate 5e-4 \\
+        --output_dir runs/half
+
+Without a GPU: deepspeed --num_gpus 2 train/pretrain.py --use_cpu True ...; beside the flags below, which are named
+first, all of transformers.TrainingArguments may be given.
+"""
+
+import os
+import sys
+
+from metalang.errors import reported
+from metalang.training.environment import prepare_environment
+
+
+def main() -> None:
+    with reported("pretrain", speaks=os.environ.get("RANK", "0") == "0"):
+        prepare_environment(os.environ)
+        from metalang.training.config import parse_arguments
+        from metalang.training.run import pretrain
+        from metalang.training.tracking import track_offline_without_key
+
+        settings = parse_arguments(sys.argv[1:], __doc__)
+        if "wandb" in settings.run.report_to:
+            track_offline_without_key(os.environ, settings.run.output_dir)
+        pretrain(settings)
+
+
+if __name__ == "__main__":
+    main()
