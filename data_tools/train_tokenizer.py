@@ -8,6 +8,7 @@ from pathlib import Path
 
 from metalang.errors import reported
 from metalang.sizes import parse_size
+from metalang.text.readers import BadLines
 from metalang.text.sources import TextSource
 from metalang.text.train_tokenizer import bytes_per_token, train_tokenizer
 
@@ -18,7 +19,12 @@ def main() -> None:
     parser.add_argument("--vocab_size", required=True, help="ids in all, such as 4096 or 32K")
     parser.add_argument("--output_dir", type=Path, required=True, help="folder to make")
     parser.add_argument("--text_field", default="text", help="key or column of the text (default: %(default)s)")
-    parser.add_argument("--sample_by", default="document", help="document, paragraph or line (default: %(default)s)")
+    parser.add_argument(
+        "--sample_by",
+        choices=["document", "paragraph", "line"],
+        default="document",
+        help="what a document of a .txt file is (default: %(default)s)",
+    )
     parser.add_argument(
         "--character_coverage",
         type=float,
@@ -27,7 +33,11 @@ def main() -> None:
     )
     parser.add_argument("--user_defined_symbols", nargs="*", default=[], help="strings that are always one id")
     parser.add_argument("--max_bytes", default="1B", help="bytes of text to train on at most (default: %(default)s)")
+    parser.add_argument(
+        "--on_bad_line", choices=["error", "skip"], default="error", help="skip: count them (default: %(default)s)"
+    )
     args = parser.parse_args()
+    bad_lines = BadLines(skip=args.on_bad_line == "skip")
     with reported("train_tokenizer"):
         sources = [TextSource(name, text_field=args.text_field, sample_by=args.sample_by) for name in args.sources]
         vocab_size = parse_size(args.vocab_size)
@@ -38,8 +48,10 @@ def main() -> None:
             character_coverage=args.character_coverage,
             user_defined_symbols=args.user_defined_symbols,
             max_bytes=parse_size(args.max_bytes),
+            bad_lines=bad_lines,
         )
-        print(f"{folder}: {vocab_size:,} ids, {bytes_per_token(folder, sources):.3f} bytes per token")
+        skipped = f", {bad_lines.num_bad:,} bad lines skipped" if bad_lines.num_bad else ""
+        print(f"{folder}: {vocab_size:,} ids, {bytes_per_token(folder, sources):.3f} bytes per token{skipped}")
 
 
 if __name__ == "__main__":

@@ -113,7 +113,7 @@ def test_an_index_of_another_shard_is_refused(folder):
     content = bytearray((folder / "00000.idx").read_bytes())
     content[17] = 4
     (folder / "00000.idx").write_bytes(bytes(content))
-    with pytest.raises(CorpusError, match="shard 0 .* is damaged: its header is not that of 2 documents of uint16"):
+    with pytest.raises(CorpusError, match=r"shard 0 .* is damaged: its header is not that of 2 documents of uint16"):
         Corpus(folder)
 
 

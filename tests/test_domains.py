@@ -211,25 +211,32 @@ def test_the_predecessors_short_form_is_read(tmp_path):
     assert read_domain(path) == Identity(vocabulary={"size": 10000}, sequence_length={"min": 256, "max": 1024})
 
 
-@pytest.mark.parametrize(
-    ("content", "message"),
-    [
-        ('{"type": "identiy"}', "type 'identiy' is no domain; did you mean 'identity'"),
-        ('{"type": "identity", "vocabulary": {"sise": 9}, "sequence_length": 8}', "unknown key 'sise'; did you mean 'size'"),
-        ('{"type": "identity", "vocabulary": {"size": 0}, "sequence_length": 8}', "vocabulary.size: .*greater than or equal to 1"),
-        ('{"type": "identity", "vocabulary": {"size": 9}, "sequence_length": {"min": 9, "max": 4}}', "min 9 and max 4 are no range"),
-        ('{"type": "identity", "vocabulary": {"size": 9}, "sequence_length": 3}', "sequence_length 3 to 3 holds no row"),
-        (
-            '{"type": "identity", "vocabulary": {"size": 9, "replacement": false}, "sequence_length": 40}',
-            "needs 19 different symbols and vocabulary.size is 9",
-        ),
-        ('{"type": "duplicate", "vocabulary": {"size": 9}, "sequence_length": 40, "num_duplicate": 0}', "num_duplicate"),
-        ("[1, 2]", "holds no object"),
-    ],
-)  # fmt: skip
-def test_a_faulty_description_gets_one_clear_line(tmp_path, content, message):
+FAULTS = {
+    "unknown_key": ({"vocabulary": {"sise": 9}}, "unknown key 'sise'; did you mean 'size'"),
+    "no_symbol": ({"vocabulary": {"size": 0}}, "vocabulary.size: .*greater than or equal to 1"),
+    "upside_down": ({"sequence_length": {"min": 9, "max": 4}}, "min 9 and max 4 are no range"),
+    "too_short": ({"sequence_length": 3}, "sequence_length 3 to 3 holds no row"),
+    "too_few_symbols": (
+        {"vocabulary": {"size": 9, "replacement": False}, "sequence_length": 40},
+        "needs 19 different symbols and vocabulary.size is 9",
+    ),
+    "unknown_type": ({"type": "identiy"}, "type 'identiy' is no domain; did you mean 'identity'"),
+    "bad_size": ({"vocabulary": {"size": "9m"}}, "'9m' is not a whole number"),
+    "steep": ({"vocabulary": {"size": 9, "distribution": {"type": "zipf", "alpha": -1}}}, "distribution.zipf.alpha"),
+}
+
+
+@pytest.mark.parametrize(("changes", "message"), FAULTS.values(), ids=FAULTS)
+def test_a_faulty_description_gets_one_clear_line(tmp_path, changes, message):
     path = tmp_path / "domain.json"
-    path.write_text(content)
+    path.write_text(json.dumps({"type": "identity", "vocabulary": {"size": 9}, "sequence_length": 8} | changes))
     with pytest.raises(ConfigError, match=message) as caught:
         read_domain(path)
     assert "domain.json" in str(caught.value) and "\n" not in str(caught.value)
+
+
+def test_a_file_that_holds_no_object_is_refused(tmp_path):
+    path = tmp_path / "domain.json"
+    path.write_text("[1, 2]")
+    with pytest.raises(ConfigError, match="holds no object"):
+        read_domain(path)

@@ -101,7 +101,7 @@ def test_a_symbol_past_the_meta_language_tokens_is_refused():
 
 def test_a_corpus_that_needs_more_meta_language_tokens_is_refused_with_the_flag_to_set():
     model = IdSpace(text_size=100, meta_size=16, eos_id=0, tokenizer="toy")
-    with pytest.raises(MismatchError, match="identity needs 40 .* set --num_meta_lang_tokens 40"):
+    with pytest.raises(MismatchError, match=r"identity needs 40 .* set --num_meta_lang_tokens 40"):
         model.require(IdSpace.of_domain(40), "identity")
 
 

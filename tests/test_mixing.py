@@ -30,10 +30,10 @@ def _corpus(folder, ids, *, space=TEXT, predicted=None, shard_tokens=7, window_l
 
 
 def _mixture(tmp_path, sizes, shares, *, length=4, seed=0):
-    sources = [
-        Source(f"s{number}", _corpus(tmp_path / f"s{number}", list(range(100 * number, 100 * number + size))), MODEL, length=length)
-        for number, size in enumerate(sizes)
-    ]  # fmt: skip
+    sources = []
+    for number, size in enumerate(sizes):
+        folder = _corpus(tmp_path / f"s{number}", list(range(100 * number, 100 * number + size)))
+        sources.append(Source(f"s{number}", folder, MODEL, length=length))
     return Mixture(sources, shares, length=length, seed=seed)
 
 
@@ -190,7 +190,7 @@ def test_a_written_mixture_keeps_its_window_length(tmp_path):
     source = Source("mixed", folder, MODEL, length=4)
     assert [source.read(number)[0].tolist() for number in range(2)] == [[0, 1, 2, 3, 4], [5, 6, 7, 8, 9]]
     assert source.num_windows == 4
-    with pytest.raises(MismatchError, match="was mixed for windows of 4 ids .* set --max_length 4"):
+    with pytest.raises(MismatchError, match=r"was mixed for windows of 4 ids .* set --max_length 4"):
         Source("mixed", folder, MODEL, length=8)
 
 

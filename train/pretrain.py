@@ -23,12 +23,8 @@ def main() -> None:
         prepare_environment(os.environ)
         from metalang.training.config import parse_arguments
         from metalang.training.run import pretrain
-        from metalang.training.tracking import track_offline_without_key
 
-        settings = parse_arguments(sys.argv[1:], __doc__)
-        if "wandb" in settings.run.report_to:
-            track_offline_without_key(os.environ, settings.run.output_dir)
-        pretrain(settings)
+        pretrain(parse_arguments(sys.argv[1:], __doc__))
 
 
 if __name__ == "__main__":

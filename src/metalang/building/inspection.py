@@ -26,8 +26,9 @@ def describe_corpus(corpus: Corpus) -> str:
         lines.append(f"  a mixture in its order, windows of {manifest.window_length} predicted ids")
     for name, (documents, tokens) in corpus.documents_per_source().items():
         lines.append(f"  {name}: {documents:,} documents, {tokens:,} tokens ({tokens / manifest.num_tokens:.1%})")
-    if manifest.stats:
-        lines.append("  " + ", ".join(f"{count:,} {name}" for name, count in manifest.stats.items()))
+    counts = [f"{count:,} {name.replace('_', ' ')}" for name, count in manifest.stats.items() if count]
+    if counts:
+        lines.append(f"  read: {', '.join(counts)}")
     return "\n".join(lines)
 
 

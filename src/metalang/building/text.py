@@ -12,7 +12,8 @@ from metalang.building.units import Stats
 from metalang.corpus import Documents, ShardWriter
 from metalang.errors import ConfigError
 from metalang.ids import IdSpace
-from metalang.text.sources import BadLines, Document, TextSource
+from metalang.text.readers import BadLines
+from metalang.text.sources import Document, TextSource
 from metalang.text.tokenizer import TextTokenizer, load_tokenizer
 
 _UNIT_BYTES = 2**26
@@ -79,7 +80,7 @@ class TextBuild:
 
     def write(self, unit: int, writer: ShardWriter) -> Iterator[Stats]:
         """Tokenizes the documents of a unit, about a million characters at a time."""
-        bad_lines = BadLines() if self.skip_bad_lines else None
+        bad_lines = BadLines(skip=self.skip_bad_lines)
         tokenizer = _tokenizer(self.tokenizer)
         chunk: list[Document] = []
         num_characters = 0
@@ -92,8 +93,7 @@ class TextBuild:
                 yield _append(chunk, num_characters, tokenizer, writer)
                 chunk, num_characters = [], 0
         yield _append(chunk, num_characters, tokenizer, writer)
-        if bad_lines:
-            yield {"bad_lines": bad_lines.count}
+        yield {"bad_lines": bad_lines.num_bad, "empty_documents": bad_lines.num_empty}
 
     @cached_property
     def _units(self) -> list[Any]:

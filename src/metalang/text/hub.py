@@ -71,5 +71,7 @@ class HubDataset:
         text = row[self.text_field]
         if not (text is None or isinstance(text, str)):
             kind = type(text).__name__
-            raise ConfigError(f"{self.name!r} row {number:,}: {self.text_field!r} is a {kind} and not a string")
+            raise ConfigError(
+                f"{self.name!r} row {number:,}: {self.text_field!r} is no string but {kind} (see --text_field)"
+            )
         return text

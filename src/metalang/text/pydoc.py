@@ -48,7 +48,8 @@ class PydocText:
 
 
 def _folder_of(package: str) -> Path:
-    spec = importlib.util.find_spec(package) if package.isidentifier() else None
+    is_name = package.isidentifier() and package != "__main__"
+    spec = importlib.util.find_spec(package) if is_name else None
     if spec is None or not spec.submodule_search_locations:
         raise ConfigError(
             f"{package!r} is no installed package; name installed ones as in pydoc:numpy,pandas, or give pydoc: alone"

@@ -185,12 +185,12 @@ def _json_text(content: bytes, text_field: str) -> str:
     except json.JSONDecodeError as error:
         raise ValueError(f"no JSON: {error.msg} at column {error.colno}") from None
     if not isinstance(value, dict):
-        raise ValueError(f"a {type(value).__name__} where an object with {text_field!r} should be")
+        raise ValueError(f"no object with {text_field!r} but {type(value).__name__}")
     if text_field not in value:
         raise ValueError(f"no {text_field!r}; its keys are {', '.join(map(repr, value)) or 'none'} (see --text_field)")
     text = value[text_field]
     if not isinstance(text, str):
-        raise ValueError(f"{text_field!r} is a {type(text).__name__} and not a string")
+        raise ValueError(f"{text_field!r} is no string but {type(text).__name__}")
     try:
         text.encode()
     except UnicodeEncodeError as error:

@@ -130,6 +130,6 @@ def _verify(processor: Any, backend: Any, path: Path, user_defined: list[str]) -
             theirs, ours = processor.encode(probe, out_type=str), backend.encode(probe, add_special_tokens=False).tokens
             raise ConfigError(
                 f"{path} cannot be reproduced id by id: {probe!r} is {theirs} to SentencePiece and {ours} to "
-                "tokenizers. Train a BPE model with --add_dummy_prefix false --normalization_rule_name identity, or give a "
-                "tokenizer.json"
+                "tokenizers. Train a BPE model with --add_dummy_prefix false --normalization_rule_name identity, or "
+                "give a tokenizer.json"
             )

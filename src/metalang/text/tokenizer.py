@@ -21,6 +21,7 @@ _FORMS = "a Hugging Face tokenizer folder, a tokenizer.json, a SentencePiece .mo
 _KNOWN_EOS = ("<|endoftext|>", "</s>", "<eos>", "<|end_of_text|>", "[EOS]", "[SEP]")
 _HUB_FILES = ["tokenizer*", "*.model", "vocab*", "merges.txt", "special_tokens_map.json", "added_tokens.json"]
 _HUB_FILES += ["config.json"]
+_UNKNOWN_CHARACTER = "\U000f0000"
 # None of these has a part in ids that are made without special tokens and without truncation.
 _NOT_CONTENT = ("truncation", "padding", "post_processor")
 
@@ -166,10 +167,12 @@ def _set_eos(hf: Any, name: str, eos_token: str | None) -> None:
 def _refuse_spelled_eos(hf: Any, name: str) -> None:
     _as_written(hf.backend_tokenizer)
     kind = type(hf.backend_tokenizer.model).__name__
-    if hf.eos_token_id in hf.backend_tokenizer.encode(hf.eos_token, add_special_tokens=False).ids:
+    spelled = f"{hf.eos_token} {_UNKNOWN_CHARACTER}"
+    if hf.eos_token_id in hf.backend_tokenizer.encode(spelled, add_special_tokens=False).ids:
         raise ConfigError(
-            f"tokenizer {name!r} reads {hf.eos_token!r} in a text as the end of the document (its {kind} model knows "
-            "the string); choose a token that no text gives with --eos_token, or take a BPE tokenizer"
+            f"tokenizer {name!r} reads {hf.eos_token!r} or an unknown character in a text as the end of the document "
+            f"(its {kind} model makes {hf.eos_token!r} of it); choose a token that no text gives with "
+            "--eos_token, or take a BPE tokenizer"
         )
 
 

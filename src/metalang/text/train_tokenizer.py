@@ -15,11 +15,13 @@ import re
 import shutil
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
 from metalang.errors import ConfigError
 from metalang.text.names import first_line
+from metalang.text.readers import BadLines
 from metalang.text.sources import TextSource
 from metalang.text.tokenizer import load_tokenizer
 
@@ -35,8 +37,8 @@ _CONTROL_PIECES = ("<unk>", "<s>", "</s>")
 class TokenizerSettings:
     """What decides a tokenizer beside its text.
 
-    `max_bytes` of text are read at most, shared equally among the sources and taken from their beginnings: SentencePiece
-    holds them in memory.
+    At most `max_bytes` of text are read, an equal share from the beginning of each source: SentencePiece holds them
+    in memory.
     """
 
     vocab_size: int
@@ -66,18 +68,22 @@ def train_tokenizer(
     character_coverage: float = 0.9995,
     user_defined_symbols: Sequence[str] = (),
     max_bytes: int = 1_000_000_000,
+    bad_lines: BadLines | None = None,
 ) -> Path:
     """The folder of a SentencePiece BPE tokenizer with exactly `vocab_size` ids, trained on the sources.
 
     Equal sources and settings give equal bytes; a folder that holds their tokenizer already is left as it is. Raises
-    ConfigError for a folder that holds anything else, and for a `vocab_size` that does not fit the text.
+    ConfigError for a folder that holds anything else, for a `vocab_size` that does not fit the text, and for a line
+    that cannot be read (unless `bad_lines` skips it).
     """
     settings = TokenizerSettings(vocab_size, character_coverage, tuple(user_defined_symbols), max_bytes)
     recipe = {"settings": asdict(settings), "sources": [source.identity() for source in sources]}
     recipe = json.loads(json.dumps(recipe))
     if _is_there(output_dir, recipe):
         return output_dir
-    model = _trained(sources, settings)
+    policy = bad_lines or BadLines()
+    texts = (text for source in sources for text in _beginning(source, max_bytes // len(sources), policy))
+    model = _trained(texts, settings)
     aside = output_dir.with_name(f".{output_dir.name}.unfinished")
     shutil.rmtree(aside, ignore_errors=True)
     aside.mkdir(parents=True)
@@ -89,11 +95,10 @@ def train_tokenizer(
     return output_dir
 
 
-def bytes_per_token(folder: Path, sources: Sequence[TextSource], *, max_bytes: int = 4_000_000) -> float:
-    """How many bytes of text one id of a tokenizer stands for, on the first `max_bytes` of the sources."""
-    tokenizer = load_tokenizer(str(folder))
-    texts = list(_texts(sources, max_bytes))
-    return sum(len(text.encode()) for text in texts) / max(1, len(tokenizer.encode(texts)[0]))
+def bytes_per_token(folder: Path, sources: Sequence[TextSource]) -> float:
+    """How many bytes of text one id of a tokenizer stands for, on the first megabyte of each source."""
+    texts = [text for source in sources for text in _beginning(source, 1_000_000, BadLines(skip=True))]
+    return sum(len(text.encode()) for text in texts) / max(1, len(load_tokenizer(str(folder)).encode(texts)[0]))
 
 
 def _is_there(folder: Path, recipe: dict[str, Any]) -> bool:
@@ -112,7 +117,7 @@ def _is_there(folder: Path, recipe: dict[str, Any]) -> bool:
             raise ConfigError(
                 f"{folder} holds a tokenizer of other {part}: {_difference(manifest, recipe, part)}; {advice}"
             )
-    damaged = [name for name, digest in manifest["sha256"].items() if _sha256(folder / name) != digest]
+    damaged = [name for name, digest in manifest.get("sha256", {}).items() if _sha256(folder / name) != digest]
     if damaged:
         raise ConfigError(f"{folder} is damaged: {', '.join(damaged)} changed since it was written; {advice}")
     return True
@@ -131,14 +136,13 @@ def _sha256(path: Path) -> str | None:
     return hashlib.sha256(path.read_bytes()).hexdigest() if path.is_file() else None
 
 
-def _trained(sources: Sequence[TextSource], settings: TokenizerSettings) -> bytes:
+def _trained(texts: Iterator[str], settings: TokenizerSettings) -> bytes:
     import sentencepiece
 
     model = io.BytesIO()
-    lines = _lines(_texts(sources, settings.max_bytes))
     try:
         sentencepiece.SentencePieceTrainer.train(
-            sentence_iterator=lines,
+            sentence_iterator=_lines(texts),
             model_writer=model,
             model_type="bpe",
             vocab_size=settings.vocab_size,
@@ -172,26 +176,24 @@ def _refused(error: Exception, settings: TokenizerSettings) -> ConfigError:
         )
     if low := re.search(r"smaller than required_chars\D*\d+ vs (\d+)", str(error)):
         return ConfigError(
-            f"{asked} is too little for the characters of this text, which need {int(low[1]):,} ids; raise it above that, or "
-            f"lower --character_coverage (now {settings.character_coverage})"
+            f"{asked} is too little for the characters of this text, which need {int(low[1]):,} ids; raise it "
+            f"above that, or lower --character_coverage (now {settings.character_coverage})"
         )
     return ConfigError(f"SentencePiece cannot train on this text: {first_line(error)}; give other text or settings")
 
 
-def _texts(sources: Sequence[TextSource], max_bytes: int) -> Iterator[str]:
-    """Documents from the beginning of each source, up to an equal share of `max_bytes` of each."""
-    for source in sources:
-        left = max_bytes // len(sources)
-        for unit in source.units(_UNIT_BYTES):
-            for document in source.read(unit):
-                if left <= 0:
-                    break
-                left -= len(document.text.encode())
-                yield document.text
+def _beginning(source: TextSource, max_bytes: int, bad_lines: BadLines) -> Iterator[str]:
+    """The first documents of a source, until they hold `max_bytes`."""
+    documents = chain.from_iterable(source.read(unit, bad_lines=bad_lines) for unit in source.units(_UNIT_BYTES))
+    for document in documents:
+        yield document.text
+        max_bytes -= len(document.text.encode())
+        if max_bytes <= 0:
+            return
 
 
 def _lines(texts: Iterator[str]) -> Iterator[str]:
-    """Lines, long ones cut at spaces: SentencePiece learns nothing across a newline and leaves out overlong sentences."""
+    """Lines, long ones cut at spaces: SentencePiece learns nothing across newlines and drops overlong sentences."""
     for text in texts:
         for line in text.split("\n"):
             while len(line.encode()) > _MAX_LINE_BYTES:

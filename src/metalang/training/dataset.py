@@ -7,7 +7,7 @@ import torch
 from torch.utils.data import Dataset
 
 from metalang.mixing import Mixture, Source
-from metalang.training.objectives.causal import IGNORED
+from metalang.training.objectives.cross_entropy import IGNORED
 
 Window = dict[str, torch.Tensor]
 

@@ -1,14 +1,13 @@
 """What a run says of itself: a banner before the first step, a summary behind the last."""
 
-from transformers import Trainer
-
 from metalang.mixing import Mixture
 from metalang.sizes import format_size
 from metalang.text.tokenizer import TextTokenizer
 from metalang.training.config import Settings
+from metalang.training.trainer import MetalangTrainer
 
 
-def banner(settings: Settings, mixture: Mixture, tokenizer: TextTokenizer, trainer: Trainer) -> str:
+def banner(settings: Settings, mixture: Mixture, tokenizer: TextTokenizer, trainer: MetalangTrainer) -> str:
     """What will be trained, on what, how: the numbers that follow from the flags."""
     run, model, length = settings.run, trainer.model, settings.data.max_length
     windows = run.windows_per_step
@@ -32,8 +31,8 @@ def banner(settings: Settings, mixture: Mixture, tokenizer: TextTokenizer, train
         f"embedding {embedding:,}, EOS {tokenizer.eos_id}, tokenizer {tokenizer.fingerprint}",
         f"decay      {sum(sizes[name] for name in sizes if name in decayed):,} parameters by {run.weight_decay:g}, "
         f"{sum(sizes[name] for name in sizes if name not in decayed):,} by 0",
-        f"schedule   {run.lr_scheduler_type}, peak {run.learning_rate:g}, "
-        f"{run.get_warmup_steps(run.max_steps)} warm-up steps, {run.optim}",
+        f"schedule   {run.lr_scheduler_type.value}, peak {run.learning_rate:g}, "
+        f"{run.get_warmup_steps(run.max_steps)} warm-up steps, {run.optim.value}",
         f"order      {mixture.fingerprint}, seed {mixture.seed}",
     ]
     for use in mixture.usage(windows * run.max_steps):
@@ -44,7 +43,7 @@ def banner(settings: Settings, mixture: Mixture, tokenizer: TextTokenizer, train
     return "\n".join(lines)
 
 
-def summary(trainer: Trainer, *, model_folder: str | None, tracked: str | None, tokens_per_second: float) -> str:
+def summary(trainer: MetalangTrainer, *, model_folder: str | None, tracked: str | None) -> str:
     """Losses before and after, speed, and where everything lies."""
     lines = []
     history = trainer.state.log_history
@@ -52,7 +51,7 @@ def summary(trainer: Trainer, *, model_folder: str | None, tracked: str | None, 
         values = [(entry["step"], entry[key]) for entry in history if key in entry]
         (first_step, first), (last_step, last) = values[0], values[-1]
         lines.append(f"{key}: {first:.4f} at step {first_step} -> {last:.4f} at step {last_step}")
-    lines.append(f"speed: {tokens_per_second:,.0f} tokens/s, {trainer.args.world_size} ranks together")
+    lines.append(f"speed: {trainer.tokens_per_second:,.0f} tokens/s, {trainer.args.world_size} ranks together")
     lines.append(f"model: {model_folder or f'sharded, in the checkpoints of {trainer.args.output_dir}'}")
     if tracked:
         lines.append(f"wandb: {tracked}")

@@ -4,6 +4,8 @@ import logging
 from dataclasses import asdict
 from pathlib import Path
 
+from transformers import default_data_collator
+
 from metalang.files import write_json
 from metalang.mixing import Mixture, Source
 from metalang.text.tokenizer import TextTokenizer, load_tokenizer
@@ -15,7 +17,7 @@ from metalang.training.dataset import EvaluationDataset, MixtureDataset
 from metalang.training.model import build_model
 from metalang.training.objectives import OBJECTIVES
 from metalang.training.report import banner, summary
-from metalang.training.tracking import tracked_folder
+from metalang.training.tracking import start_tracking
 from metalang.training.trainer import MetalangTrainer
 
 logger = logging.getLogger(__name__)
@@ -35,6 +37,7 @@ def pretrain(settings: Settings) -> None:
         "tokens a step": run.windows_per_step * mixture.length,
         "ranks": run.world_size,
     }
+    tracked = start_tracking(run)
     trainer = MetalangTrainer(
         objective=OBJECTIVES[settings.model.architecture],
         max_length=mixture.length,
@@ -42,6 +45,7 @@ def pretrain(settings: Settings) -> None:
         args=run,
         train_dataset=MixtureDataset(mixture, num_windows),
         eval_dataset=evaluation,
+        data_collator=default_data_collator,
         processing_class=tokenizer.hf,
         callbacks=[CompleteMarker(unchanged)],
     )
@@ -52,7 +56,7 @@ def pretrain(settings: Settings) -> None:
         print(banner(settings, mixture, tokenizer, trainer), flush=True)
         print(f"start      {f'from {checkpoint}' if checkpoint else 'at step 0'}", flush=True)
     trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
-    _finish(trainer, settings)
+    _finish(trainer, settings, tracked)
 
 
 def _claim(settings: Settings) -> None:
@@ -86,16 +90,13 @@ def _evaluation(settings: Settings, tokenizer: TextTokenizer) -> dict[str, Evalu
     }
 
 
-def _finish(trainer: MetalangTrainer, settings: Settings) -> None:
+def _finish(trainer: MetalangTrainer, settings: Settings, tracked: str | None) -> None:
     """Saves the model folder if asked for, prints the summary, ends the trackers and the process group."""
     run = settings.run
     if run.gather_weights:
         trainer.save_model(run.output_dir)
+    trainer.save_state()
     if run.process_index == 0:
         folder = run.output_dir if run.gather_weights else None
-        tracked = tracked_folder() if "wandb" in run.report_to else None
-        print(
-            summary(trainer, model_folder=folder, tracked=tracked, tokens_per_second=trainer.tokens_per_second),
-            flush=True,
-        )
+        print(summary(trainer, model_folder=folder, tracked=tracked), flush=True)
     trainer.end()

@@ -1,22 +1,26 @@
 """wandb without questions: offline where there is no API key."""
 
-from collections.abc import MutableMapping
 from pathlib import Path
 
+from metalang.training.config import RunArguments
 
-def track_offline_without_key(environment: MutableMapping[str, str], output_dir: str) -> None:
-    """Sets wandb's own variables: files go to the run's folder, and stay there where nobody is logged in."""
+
+def start_tracking(run: RunArguments) -> str | None:
+    """Starts wandb's run on rank 0, which the Trainer's own callback writes to; gives the folder of its files.
+
+    wandb's own settings and environment variables hold (WANDB_MODE, WANDB_PROJECT, ...). Without them the project is
+    "metalang", and where nobody is logged in the run stays in --output_dir. None: --report_to does not name wandb.
+    """
+    if "wandb" not in run.report_to or run.process_index != 0:
+        return None
     import wandb
 
-    Path(output_dir).mkdir(parents=True, exist_ok=True)
-    environment.setdefault("WANDB_DIR", str(Path(output_dir).resolve()))
-    environment.setdefault("WANDB_PROJECT", "metalang")
-    if "WANDB_MODE" not in environment and not wandb.login(prompt=False):
-        environment["WANDB_MODE"] = "offline"
-
-
-def tracked_folder() -> str | None:
-    """Where wandb keeps the files of the current run, None where it tracks none. To be asked before the run ends."""
-    import wandb
-
-    return str(Path(wandb.run.dir).parent) if wandb.run is not None else None
+    settings = wandb.setup().settings
+    offline = settings.mode == "online" and not wandb.login(prompt=False)
+    tracked = wandb.init(
+        project=settings.project or "metalang",
+        name=run.run_name,
+        dir=run.output_dir,
+        mode="offline" if offline else None,
+    )
+    return str(Path(tracked.dir).parent)

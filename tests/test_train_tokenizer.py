@@ -1,0 +1,199 @@
+"""Training a tokenizer: the same bytes each time, the same ids everywhere, nothing lost."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import sentencepiece
+
+from metalang.errors import ConfigError
+from metalang.text.readers import BadLines
+from metalang.text.sources import TextSource
+from metalang.text.tokenizer import load_tokenizer
+from metalang.text.train_tokenizer import bytes_per_token, train_tokenizer
+
+ROOT = Path(__file__).resolve().parents[1]
+DATA = ROOT.parent / "shared" / "data"
+PYDOC = (TextSource("pydoc:"),)
+CODE = "def f(x):\n    return {\n        'key':\t[1, 22, 333],  # комментарий 😀\n    }\n\n\n  end  "
+
+
+def content(folder: Path) -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in folder.iterdir()}
+
+
+def script(*arguments: object) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, str(ROOT / "data_tools" / "train_tokenizer.py"), *map(str, arguments)]
+    environment = {"PYTHONPATH": str(ROOT / "src"), "PATH": ""}
+    return subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return train_tokenizer(PYDOC, vocab_size=1024, output_dir=tmp_path_factory.mktemp("trained") / "tokenizer")
+
+
+def test_two_trainings_write_equal_bytes(folder, tmp_path):
+    again = train_tokenizer(PYDOC, vocab_size=1024, output_dir=tmp_path / "again")
+    assert content(again) == content(folder)
+    assert sorted(content(folder)) == [
+        "metalang_tokenizer.json",
+        "tokenizer.json",
+        "tokenizer.model",
+        "tokenizer_config.json",
+    ]
+    assert [path.name for path in tmp_path.iterdir()] == ["again"]
+
+
+def test_the_folder_has_exactly_the_ids_asked_for(folder):
+    tokenizer = load_tokenizer(str(folder))
+    assert (tokenizer.text_size, tokenizer.eos_id) == (1024, 2)
+    assert tokenizer.hf.convert_ids_to_tokens([0, 1, 2, 3]) == ["<unk>", "<s>", "</s>", "<0x00>"]
+
+
+def test_transformers_and_sentencepiece_give_the_same_ids(folder, capfd):
+    from transformers import AutoTokenizer
+
+    capfd.readouterr()
+    auto = AutoTokenizer.from_pretrained(str(folder))
+    assert capfd.readouterr() == ("", "")
+    processor = sentencepiece.SentencePieceProcessor(model_file=str(folder / "tokenizer.model"))
+    documents = [document.text for unit in PYDOC[0].units(10**6) for document in PYDOC[0].read(unit)]
+    for text in [*documents[:40], CODE, ""]:
+        ids = processor.encode(text)
+        assert auto(text)["input_ids"] == ids
+        assert load_tokenizer(str(folder)).encode([text])[0].tolist() == ids
+        assert auto.decode(ids) == text
+
+
+def test_the_manifest_says_what_made_it(folder):
+    manifest = json.loads((folder / "metalang_tokenizer.json").read_text())
+    assert manifest["settings"] == {
+        "vocab_size": 1024,
+        "character_coverage": 0.9995,
+        "user_defined_symbols": [],
+        "max_bytes": 1_000_000_000,
+    }
+    assert manifest["sources"] == [PYDOC[0].identity()]
+    assert manifest["fingerprint"] == load_tokenizer(str(folder)).fingerprint
+    assert manifest["versions"]["sentencepiece"] == sentencepiece.__version__
+
+
+def test_the_same_settings_again_change_nothing(folder):
+    before = {path.name: path.stat().st_mtime_ns for path in folder.iterdir()}
+    assert train_tokenizer(PYDOC, vocab_size=1024, output_dir=folder) == folder
+    assert {path.name: path.stat().st_mtime_ns for path in folder.iterdir()} == before
+
+
+def test_another_setting_or_source_is_refused_and_nothing_is_lost(folder, tmp_path):
+    before = content(folder)
+    with pytest.raises(ConfigError, match="other settings: vocab_size 1024 there and 2048 now; nothing was changed"):
+        train_tokenizer(PYDOC, vocab_size=2048, output_dir=folder)
+    (tmp_path / "a.txt").write_text("Some other text.")
+    with pytest.raises(ConfigError, match="holds a tokenizer of other sources"):
+        train_tokenizer([TextSource(str(tmp_path / "a.txt"))], vocab_size=1024, output_dir=folder)
+    assert content(folder) == before
+
+
+def test_a_folder_that_holds_something_else_is_refused(tmp_path):
+    (tmp_path / "thesis.txt").write_text("years of work")
+    with pytest.raises(ConfigError, match="exists and holds no tokenizer of ours"):
+        train_tokenizer(PYDOC, vocab_size=1024, output_dir=tmp_path)
+    with pytest.raises(ConfigError, match="exists and holds no tokenizer of ours"):
+        train_tokenizer(PYDOC, vocab_size=1024, output_dir=tmp_path / "thesis.txt")
+    assert content(tmp_path) == {"thesis.txt": b"years of work"}
+
+
+def test_a_damaged_folder_is_refused(tmp_path):
+    train_tokenizer(PYDOC, vocab_size=1024, output_dir=tmp_path / "a")
+    (tmp_path / "a" / "tokenizer.json").write_text("{}")
+    with pytest.raises(ConfigError, match=r"is damaged: tokenizer\.json changed since it was written"):
+        train_tokenizer(PYDOC, vocab_size=1024, output_dir=tmp_path / "a")
+
+
+def test_a_vocabulary_that_does_not_fit_the_text_is_refused(tmp_path):
+    (tmp_path / "a.txt").write_text("the cat sat on the mat and the cat sat on the hat\n" * 20)
+    source = TextSource(str(tmp_path / "a.txt"))
+    with pytest.raises(ConfigError, match=r"vocab_size 5,000 is too much for this text; it gives at most \d+ ids"):
+        train_tokenizer([source], vocab_size=5000, output_dir=tmp_path / "out")
+    with pytest.raises(ConfigError, match="vocab_size 259 leaves no room beside 259 reserved ids"):
+        train_tokenizer([source], vocab_size=259, output_dir=tmp_path / "out")
+    with pytest.raises(ConfigError, match="vocab_size 265 is too little for the characters of this text"):
+        train_tokenizer([source], vocab_size=265, output_dir=tmp_path / "out")
+    assert [path.name for path in tmp_path.iterdir()] == ["a.txt"]
+
+
+def test_settings_out_of_range_are_refused(tmp_path):
+    for options, reason in (
+        ({"character_coverage": 1.5}, r"character_coverage 1\.5 does not lie in \(0, 1\]"),
+        ({"user_defined_symbols": ["</s>"]}, r"user_defined_symbols \['</s>'\] are reserved"),
+        ({"max_bytes": 0}, "max_bytes 0 leaves no text"),
+    ):
+        with pytest.raises(ConfigError, match=reason):
+            train_tokenizer(PYDOC, vocab_size=1024, output_dir=tmp_path / "out", **options)
+
+
+def test_user_defined_symbols_are_one_id(tmp_path):
+    out = train_tokenizer(PYDOC, vocab_size=1024, output_dir=tmp_path / "out", user_defined_symbols=["<code>", "\n\n"])
+    tokenizer = load_tokenizer(str(out))
+    assert tokenizer.hf.convert_tokens_to_ids(["<code>", "\n\n"]) == [3, 4]
+    assert tokenizer.encode(["<code>\n\n<code>"])[0].tolist() == [3, 4, 3]
+
+
+def test_documents_of_one_long_line_are_learned_from(tmp_path):
+    (tmp_path / "a.jsonl").write_text(json.dumps({"text": "whale ship ocean " * 20_000}) + "\n")
+    out = train_tokenizer([TextSource(str(tmp_path / "a.jsonl"))], vocab_size=285, output_dir=tmp_path / "out")
+    assert "▁whale" in load_tokenizer(str(out)).hf.get_vocab()
+
+
+def test_bad_lines_stop_the_training_or_are_counted(tmp_path):
+    (tmp_path / "a.jsonl").write_text('{"text": "whale ship ocean"}\n' * 50 + "no\n")
+    source = TextSource(str(tmp_path / "a.jsonl"))
+    with pytest.raises(ConfigError, match=r"a\.jsonl line 51: no JSON"):
+        train_tokenizer([source], vocab_size=275, output_dir=tmp_path / "out")
+    bad_lines = BadLines(skip=True)
+    train_tokenizer([source], vocab_size=275, output_dir=tmp_path / "out", bad_lines=bad_lines)
+    assert bad_lines.num_bad == 1
+
+
+def test_max_bytes_takes_the_beginning_of_each_source(tmp_path):
+    for name, word in (("a", "whale "), ("b", "zebra ")):
+        lines = [word * 20] * 100 + ["giraffe " * 20] * 100
+        (tmp_path / f"{name}.jsonl").write_text("".join(json.dumps({"text": line}) + "\n" for line in lines))
+    sources = [TextSource(str(tmp_path / f"{name}.jsonl")) for name in "ab"]
+    out = train_tokenizer(sources, vocab_size=275, output_dir=tmp_path / "out", max_bytes=20_000)
+    vocabulary = load_tokenizer(str(out)).hf.get_vocab()
+    assert {"w", "h", "z", "b"} <= set(vocabulary)
+    assert not {"g", "f", "i"} & set(vocabulary)
+
+
+def test_the_script_prints_folder_ids_and_bytes_per_token(tmp_path):
+    (tmp_path / "a.txt").write_text("the cat sat on the mat and the cat sat on the hat\n" * 20)
+    arguments = (tmp_path / "a.txt", "--vocab_size", "290", "--output_dir", tmp_path / "out")
+    done = script(*arguments)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.startswith(f"{tmp_path / 'out'}: 290 ids, ")
+    assert done.stdout.endswith(" bytes per token\n")
+    assert script(*arguments).stdout == done.stdout
+
+
+def test_the_script_says_what_is_wrong_in_one_line(tmp_path):
+    done = script("nowhere.txt", "--vocab_size", "290", "--output_dir", tmp_path / "out")
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr.startswith("train_tokenizer: 'nowhere.txt' does not exist; give a file or folder")
+    assert done.stderr.count("\n") == 1
+
+
+def test_real_russian_and_english_are_reproduced(tmp_path):
+    names = [DATA / "ntrex-en-ru" / "rus.txt", DATA / "text" / "botchan.txt"]
+    if not all(name.exists() for name in names):
+        pytest.skip("the data samples ntrex-en-ru and botchan are not beside this checkout")
+    sources = [TextSource(str(name)) for name in names]
+    out = train_tokenizer(sources, vocab_size=4096, output_dir=tmp_path / "out")
+    assert bytes_per_token(out, sources) > 3.5
+    processor = sentencepiece.SentencePieceProcessor(model_file=str(out / "tokenizer.model"))
+    for name in names:
+        text = name.read_text("utf-8")
+        assert load_tokenizer(str(out)).encode([text])[0].tolist() == processor.encode(text)

@@ -1,0 +1,327 @@
+"""The parts of a run that need no launcher: flags, models, windows, loss, evaluation, checkpoints."""
+
+import json
+import logging
+import os
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from transformers import AutoModelForCausalLM, AutoTokenizer
+
+from metalang.building import TextBuild, build_corpus
+from metalang.errors import ConfigError, MismatchError
+from metalang.mixing import Mixture, Source
+from metalang.text.sources import TextSource
+from metalang.text.tokenizer import load_tokenizer
+from metalang.text.train_tokenizer import train_tokenizer
+from metalang.training.checkpoints import claim_output, mark_complete, newest_complete, require_unchanged
+from metalang.training.config import ModelArguments, parse_arguments
+from metalang.training.dataset import EvaluationDataset, MixtureDataset
+from metalang.training.deepspeed_json import check_deepspeed_json
+from metalang.training.environment import prepare_environment
+from metalang.training.model import build_model
+from metalang.training.objectives import causal, cross_entropy
+from metalang.training.trainer import MetalangTrainer
+
+ROOT = Path(__file__).parents[1]
+TINY = str(ROOT / "configs/models/tiny.json")
+
+
+@pytest.fixture(scope="module")
+def tokenizer(tmp_path_factory):
+    folder = train_tokenizer([TextSource("pydoc:")], vocab_size=600, output_dir=tmp_path_factory.mktemp("t") / "tok")
+    return load_tokenizer(str(folder))
+
+
+@pytest.fixture(scope="module")
+def source(tmp_path_factory, tokenizer):
+    folder = tmp_path_factory.mktemp("corpus")
+    (folder / "text.txt").write_text("A lobster is larger than a shrimp. " * 60)
+    build_corpus(TextBuild(TextSource(str(folder / "text.txt")), tokenizer.name), folder / "corpus")
+    return Source("text", folder / "corpus", tokenizer.id_space, length=32)
+
+
+def _flags(tmp_path, *more):
+    return [
+        "--model_name_or_path", TINY, "--tokenizer_name", "some-folder", "--random_initialize", "True",
+        "--output_dir", str(tmp_path / "run"), "--data_paths", "a", "--data_ratios", "1", "--max_steps", "5",
+        "--use_cpu", "True", *more,
+    ]  # fmt: skip
+
+
+def _arguments(**changes):
+    return ModelArguments(**{"model_name_or_path": TINY, "tokenizer_name": "t", "random_initialize": True} | changes)
+
+
+# Flags
+
+
+def test_the_documented_flags_mean_what_they_say(tmp_path):
+    settings = parse_arguments(
+        _flags(tmp_path, "--eval_on_start", "--save_strategy", "steps", "--bf16", "True", "--gather_weights", "False")
+    )
+    run = settings.run
+    assert (run.eval_on_start, run.bf16, run.gather_weights, run.resume_training) == (True, True, False, False)
+    assert (run.train_sampling_strategy, run.logging_nan_inf_filter, run.windows_per_step) == ("sequential", False, 8)
+    assert settings.model.random_initialize is True
+
+
+@pytest.mark.parametrize(
+    ("more", "message"),
+    [
+        (["--max_steps", "0"], "--max_steps is needed"),
+        (["--max_length", "0"], "--max_length 0 holds no token"),
+        (["--max_epochs", "0"], "--max_epochs 0.0 reads nothing"),
+        (["--num_meta_lang_tokens", "-1"], "--num_meta_lang_tokens -1 is no count"),
+        (["--random_initialize", "False"], "is an architecture without weights; set --random_initialize True"),
+        (["--train_sampling_strategy", "random"], "would shuffle what the mixture has ordered"),
+        (["--deepspeed", "missing.json"], "missing.json: No such file"),
+    ],
+)
+def test_a_flag_that_cannot_be_meant_is_refused(tmp_path, more, message):
+    with pytest.raises(ConfigError, match=message):
+        parse_arguments(_flags(tmp_path, *more))
+
+
+def test_bf16_without_a_gpu_says_what_to_add(tmp_path):
+    if torch.cuda.is_available():
+        pytest.skip("there is a GPU")
+    flags = _flags(tmp_path)
+    at = flags.index("--use_cpu")
+    with pytest.raises(ConfigError, match="bf16.* add --use_cpu True"):
+        parse_arguments([*flags[:at], *flags[at + 2 :], "--bf16", "True"])
+
+
+@pytest.mark.parametrize(
+    ("config", "message"),
+    [
+        ({"optimizer": {"type": "AdamW"}}, "'optimizer' block, which would override --optim, --learning_rate"),
+        ({"scheduler": {"type": "WarmupLR"}}, "'scheduler' block, which would override --lr_scheduler_type"),
+        (
+            {"zero_optimisation": {"stage": 2}},
+            "'zero_optimisation' that DeepSpeed does not read; did you mean 'zero_opt",
+        ),
+        ({"train_batch_size": 32}, 'sets train_batch_size to 32; write "auto" there and use --per_device_train_batch'),
+        ({"bf16": {"enabled": True}}, 'sets bf16.enabled to True; write "auto" there and use --bf16'),
+        ([1], "holds no object"),
+    ],
+)
+def test_a_deepspeed_json_that_would_override_the_flags_is_refused_with_the_fix(tmp_path, config, message):
+    path = tmp_path / "ds.json"
+    path.write_text(json.dumps(config))
+    with pytest.raises(ConfigError, match=message):
+        check_deepspeed_json(path)
+
+
+def test_a_stale_lock_of_a_compilation_is_named_and_a_fresh_one_is_not(tmp_path):
+    lock = tmp_path / "py311_cpu" / "lock"
+    for folder in ("py311_cpu", "deepspeed_shm_comm_op"):
+        (tmp_path / folder).mkdir()
+    lock = tmp_path / "deepspeed_shm_comm_op" / "lock"
+    lock.write_text("")
+    prepare_environment({"TORCH_EXTENSIONS_DIR": str(tmp_path)})
+    old = time.time() - 3600
+    os.utime(lock, (old, old))
+    with pytest.raises(ConfigError, match="lock is 60 minutes old"):
+        prepare_environment({"TORCH_EXTENSIONS_DIR": str(tmp_path)})
+
+
+# Models
+
+
+def _weights(model):
+    return {name: parameter.detach().clone() for name, parameter in model.named_parameters()}
+
+
+def test_random_weights_are_those_of_their_seed(tokenizer):
+    one, again, other = (_weights(build_model(_arguments(), tokenizer, seed=seed, max_length=32)) for seed in (1, 1, 2))
+    matrices = [name for name, weight in one.items() if weight.dim() == 2]
+    assert all(torch.equal(one[name], again[name]) for name in one)
+    assert len(matrices) == 10
+    assert not any(torch.equal(one[name], other[name]) for name in matrices)
+
+
+def test_a_saved_model_is_loaded_and_random_initialize_forgets_it(tokenizer, tmp_path):
+    saved = build_model(_arguments(), tokenizer, seed=1, max_length=32)
+    saved.save_pretrained(tmp_path)
+    name = str(tmp_path)
+    loaded = build_model(_arguments(model_name_or_path=name, random_initialize=False), tokenizer, seed=2, max_length=32)
+    fresh = build_model(_arguments(model_name_or_path=name), tokenizer, seed=2, max_length=32)
+    assert all(torch.equal(weight, _weights(loaded)[name]) for name, weight in _weights(saved).items())
+    assert not torch.equal(_weights(saved)["lm_head.weight"], _weights(fresh)["lm_head.weight"])
+
+
+def test_a_missing_weight_is_an_error(tokenizer, tmp_path):
+    model = build_model(_arguments(), tokenizer, seed=1, max_length=32)
+    state = {name: weight for name, weight in model.state_dict().items() if "dense_h_to_4h" not in name}
+    model.save_pretrained(tmp_path, state_dict=state)
+    arguments = _arguments(model_name_or_path=str(tmp_path), random_initialize=False)
+    with pytest.raises(ConfigError, match=r"lacks 4 weights of GPTNeoXForCausalLM, the first .*dense_h_to_4h\.bias"):
+        build_model(arguments, tokenizer, seed=1, max_length=32)
+
+
+def test_the_embedding_holds_text_and_symbols_in_a_multiple_of_128(tokenizer, tmp_path):
+    assert tokenizer.text_size == 600
+    for count, rows in ((0, 640), (40, 640), (41, 768), (10_032, 10_752)):
+        model = build_model(_arguments(), tokenizer.with_meta_tokens(count), seed=1, max_length=32)
+        assert model.get_input_embeddings().weight.shape == (rows, 64)
+        assert model.get_output_embeddings().weight.shape == (rows, 64)
+
+
+def test_meta_language_tokens_grow_a_loaded_model_and_leave_its_rows(tokenizer, tmp_path):
+    saved = build_model(_arguments(), tokenizer, seed=1, max_length=32)
+    saved.save_pretrained(tmp_path)
+    arguments = _arguments(model_name_or_path=str(tmp_path), random_initialize=False)
+    grown = build_model(arguments, tokenizer.with_meta_tokens(100), seed=1, max_length=32)
+    weight = grown.get_input_embeddings().weight
+    assert weight.shape == (768, 64)
+    assert torch.equal(weight[:640], saved.get_input_embeddings().weight)
+
+
+def test_windows_longer_than_the_model_are_refused(tokenizer):
+    with pytest.raises(ConfigError, match="--max_length 513 is more than the 512 positions"):
+        build_model(_arguments(), tokenizer, seed=1, max_length=513)
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [("no/such-folder-or-model", "no model folder and not to be had"), ("missing.json", "missing.json: No such file")],
+)
+def test_a_model_that_is_not_there_is_refused_in_one_line(tokenizer, name, message, monkeypatch):
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    with pytest.raises(ConfigError, match=message):
+        build_model(_arguments(model_name_or_path=name), tokenizer, seed=1, max_length=32)
+
+
+# Windows and loss
+
+
+def test_training_reads_every_id_of_a_source_once_an_epoch(source):
+    dataset = MixtureDataset(Mixture([source], [1], length=32, seed=0), source.num_windows)
+    labels = torch.cat([window["labels"] for window in dataset.__getitems__(list(range(len(dataset))))])
+    stored = source.corpus.read(0, source.num_windows * 32)[0]
+    assert sorted(labels.tolist()) == sorted(stored.tolist())
+
+
+def test_evaluation_reads_every_id_of_a_source_once_in_order(source):
+    dataset = EvaluationDataset(source, length=32)
+    labels = torch.cat([dataset[index]["labels"] for index in range(len(dataset))])
+    assert labels[labels != -100].tolist() == source.corpus.read(0, source.corpus.num_tokens)[0].tolist()
+
+
+def test_a_window_alone_is_the_window_of_the_batch(source):
+    dataset = MixtureDataset(Mixture([source], [1], length=32, seed=0), 8)
+    batch = dataset.__getitems__([5, 2, 7])
+    assert [window["input_ids"].tolist() for window in batch] == [dataset[i]["input_ids"].tolist() for i in (5, 2, 7)]
+
+
+def test_the_chunked_loss_is_torchs_loss_with_torchs_gradient(monkeypatch):
+    monkeypatch.setattr(cross_entropy, "_CHUNK_LOGITS_CPU", 100)
+    generator = torch.Generator().manual_seed(0)
+    logits = torch.randn(3, 7, 40, generator=generator, requires_grad=True)
+    labels = torch.randint(0, 40, (3, 7), generator=generator)
+    labels[0, :5] = -100
+    ours = causal.loss(type("Outputs", (), {"logits": logits}), labels, torch.tensor(50))
+    (gradient,) = torch.autograd.grad(ours, logits)
+    torchs = torch.nn.functional.cross_entropy(logits.view(-1, 40), labels.view(-1), reduction="sum") / 50
+    (expected,) = torch.autograd.grad(torchs, logits)
+    assert abs(ours.item() - torchs.item()) < 1e-6
+    assert (gradient - expected).abs().max().item() < 1e-7
+
+
+def test_a_batch_without_predicted_ids_has_loss_zero():
+    logits = torch.zeros(1, 2, 5, requires_grad=True)
+    total = causal.loss(type("Outputs", (), {"logits": logits}), torch.full((1, 2), -100), torch.tensor(0))
+    total.backward()
+    assert total.item() == 0.0
+    assert logits.grad.abs().max().item() == 0.0
+
+
+@pytest.mark.parametrize("batch", [1, 3, 8])
+def test_the_evaluated_loss_is_the_mean_over_all_ids_whatever_the_batch(source, tokenizer, tmp_path, batch):
+    settings = parse_arguments(_flags(tmp_path, "--per_device_eval_batch_size", str(batch), "--max_length", "32"))
+    model = build_model(_arguments(), tokenizer, seed=1, max_length=32)
+    dataset = EvaluationDataset(source, length=32)
+    trainer = MetalangTrainer(
+        objective=causal, max_length=32, model=model, args=settings.run, eval_dataset={"text": dataset}
+    )
+    measured = trainer.evaluate()
+    total = count = 0.0
+    for index in range(len(dataset)):
+        window = dataset[index]
+        with torch.no_grad():
+            logits = model(window["input_ids"].unsqueeze(0)).logits[0].double()
+        wanted = window["labels"] != -100
+        chosen = logits.log_softmax(-1)[wanted].gather(1, window["labels"][wanted].unsqueeze(1))
+        total, count = total - chosen.sum().item(), count + int(wanted.sum())
+    assert abs(measured["eval_text_loss"] - total / count) < 1e-6
+    assert measured["eval_text_tokens"] == count == source.corpus.num_tokens
+    assert abs(measured["eval_text_perplexity"] - np.exp(total / count)) < 1e-2
+
+
+# Saved models and checkpoints
+
+
+def test_a_saved_model_and_its_tokenizer_load_without_a_warning(tokenizer, tmp_path, caplog, recwarn):
+    with_symbols = tokenizer.with_meta_tokens(40)
+    build_model(_arguments(), with_symbols, seed=1, max_length=32).save_pretrained(tmp_path)
+    with_symbols.save(tmp_path)
+    with caplog.at_level(logging.WARNING):
+        model = AutoModelForCausalLM.from_pretrained(tmp_path)
+        loaded = AutoTokenizer.from_pretrained(tmp_path)
+    assert caplog.records == []
+    assert [str(warning.message) for warning in recwarn if "transformers" in str(warning.filename)] == []
+    assert loaded.convert_tokens_to_ids("<meta_lang_39>") == 639
+    assert model.config.eos_token_id == loaded.eos_token_id == tokenizer.eos_id
+    assert load_tokenizer(str(tmp_path)).fingerprint == tokenizer.fingerprint
+
+
+def _checkpoint(folder, step, *, unchanged=None):
+    checkpoint = folder / f"checkpoint-{step}"
+    (checkpoint / "global_step").mkdir(parents=True)
+    (checkpoint / "global_step" / "states.pt").write_bytes(b"weights")
+    if unchanged is not None:
+        mark_complete(checkpoint, unchanged)
+    return checkpoint
+
+
+def test_the_newest_complete_checkpoint_is_found_and_broken_ones_are_named(tmp_path, caplog):
+    good = _checkpoint(tmp_path, 9, unchanged={})
+    _checkpoint(tmp_path, 100)
+    truncated = _checkpoint(tmp_path, 20, unchanged={})
+    (truncated / "global_step" / "states.pt").write_bytes(b"weig")
+    assert newest_complete(tmp_path) == good
+    messages = " ".join(record.getMessage() for record in caplog.records)
+    assert "checkpoint-100 is passed over: it has no complete.json" in messages
+    assert "states.pt has 4 bytes instead of 7" in messages
+
+
+def test_no_checkpoint_is_no_error(tmp_path):
+    assert newest_complete(tmp_path / "nothing") is None
+
+
+def test_a_checkpoint_of_another_order_is_refused(tmp_path):
+    checkpoint = _checkpoint(tmp_path, 9, unchanged={"order of the data": "abc", "ranks": 2})
+    require_unchanged(checkpoint, {"order of the data": "abc", "ranks": 2})
+    with pytest.raises(MismatchError, match=r"another run \(ranks: 2 then, 4 now\)"):
+        require_unchanged(checkpoint, {"order of the data": "abc", "ranks": 4})
+
+
+def test_an_output_folder_of_something_else_is_refused(tmp_path):
+    claim_output(tmp_path / "new", resume=False)
+    claim_output(tmp_path, resume=False)
+    (tmp_path / "thesis.tex").write_text("years of work")
+    with pytest.raises(ConfigError, match=r"holds something else \(thesis\.tex\)"):
+        claim_output(tmp_path, resume=True)
+
+
+def test_a_run_is_not_overwritten_unless_it_is_resumed(tmp_path):
+    (tmp_path / "run.json").write_text("{}")
+    claim_output(tmp_path, resume=False)
+    _checkpoint(tmp_path, 5, unchanged={})
+    claim_output(tmp_path, resume=True)
+    with pytest.raises(ConfigError, match="holds a run already; set --resume_training True"):
+        claim_output(tmp_path, resume=False)
