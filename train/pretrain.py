@@ -15,7 +15,7 @@ import os
 import sys
 
 from metalang.errors import reported
-from metalang.training.environment import prepare_environment
+from metalang.training.environment import leave, prepare_environment
 
 
 def main() -> None:
@@ -25,6 +25,7 @@ def main() -> None:
         from metalang.training.run import pretrain
 
         pretrain(parse_arguments(sys.argv[1:], __doc__))
+        leave()
 
 
 if __name__ == "__main__":

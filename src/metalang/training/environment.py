@@ -1,5 +1,7 @@
-"""What has to be set before torch and DeepSpeed are imported."""
+"""What has to be set before torch and DeepSpeed are imported, and how a process of theirs ends."""
 
+import logging
+import os
 import sys
 import time
 from collections.abc import MutableMapping
@@ -11,11 +13,13 @@ _STALE_SECONDS = 900
 
 
 def prepare_environment(environment: MutableMapping[str, str]) -> None:
-    """Gives this Python environment a folder of its own for the C++ parts that DeepSpeed compiles, once.
+    """Shares the cores out to the ranks, and gives this Python environment a folder for what DeepSpeed compiles.
 
-    Two environments that share one build over each other's files, and a lock that a killed run left there makes the
-    next one wait for ever without a word (pytorch issue 189245): such a lock raises ConfigError.
+    Two environments that share such a folder build over each other's files, and a lock that a killed run left there
+    makes the next one wait for ever without a word (pytorch issue 189245): such a lock raises ConfigError.
     """
+    ranks = int(environment.get("LOCAL_SIZE", environment.get("LOCAL_WORLD_SIZE", "1")))
+    environment.setdefault("OMP_NUM_THREADS", str(max(1, (os.cpu_count() or 1) // ranks)))
     folder = Path(environment.setdefault("TORCH_EXTENSIONS_DIR", str(Path(sys.prefix) / "torch_extensions")))
     for lock in folder.glob("*/lock"):
         age = time.time() - lock.stat().st_mtime
@@ -24,3 +28,15 @@ def prepare_environment(environment: MutableMapping[str, str]) -> None:
                 f"{lock} is {age / 60:.0f} minutes old, left by a run that was killed while it compiled; every "
                 f"run would wait for it for ever. Make sure that no other run is compiling, then: rm {lock}"
             )
+
+
+def leave() -> None:
+    """Ends a process whose work is done and saved, with exit code 0, before C++ destructors run.
+
+    About one two-rank run in seventeen (torch 2.13, gloo, deepspeed 0.19) dies in them: "terminate called without an
+    active exception", exit code -6, after everything was saved; the launcher then reports a failure that was none.
+    """
+    logging.shutdown()
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(0)

@@ -3,10 +3,12 @@
 from pathlib import Path
 
 import torch
+from huggingface_hub import HfApi, try_to_load_from_cache
 from transformers import AutoConfig, AutoModelForCausalLM, PretrainedConfig, PreTrainedModel, set_seed
 
 from metalang.errors import ConfigError
 from metalang.specs import read_config
+from metalang.text.names import first_line
 from metalang.text.tokenizer import TextTokenizer
 from metalang.training.config import ModelArguments
 
@@ -24,28 +26,39 @@ def build_model(arguments: ModelArguments, tokenizer: TextTokenizer, *, seed: in
         )
     build = _fresh if arguments.random_initialize else _loaded
     model = build(arguments.model_name_or_path, config, padded_vocab_size(tokenizer), seed=seed)
+    special = tokenizer.hf
     for each in (model.config, model.generation_config):
-        each.bos_token_id = each.eos_token_id = each.pad_token_id = tokenizer.eos_id
+        each.eos_token_id = tokenizer.eos_id
+        each.bos_token_id = tokenizer.eos_id if special.bos_token_id is None else special.bos_token_id
+        each.pad_token_id = tokenizer.eos_id if special.pad_token_id is None else special.pad_token_id
     return model
 
 
 def read_architecture(name: str) -> PretrainedConfig:
     """The configuration of a model: an architecture file of ours, a model folder, or a hub name."""
     if not name.endswith(".json"):
-        try:
-            return AutoConfig.from_pretrained(name)
-        except (OSError, ValueError) as error:
-            reason = str(error).strip().splitlines()[0]
-            raise ConfigError(
-                f"--model_name_or_path {name}: no model folder and not to be had from the hub ({reason}); give a "
-                "folder with a config.json, or an architecture such as configs/models/pythia-14m.json"
-            ) from None
+        return AutoConfig.from_pretrained(name if Path(name).is_dir() else _from_hub(name))
     fields = dict(read_config(Path(name)))
     kind = fields.pop("model_type", None)
     try:
         return AutoConfig.for_model(kind, **fields)
     except (ValueError, KeyError, TypeError) as error:
         raise ConfigError(f"{name} is no architecture: {str(error).splitlines()[0]}") from None
+
+
+def _from_hub(name: str) -> str:
+    """The name, once it is in the cache or the hub knows it: transformers asks a hub that is not there for minutes."""
+    if isinstance(try_to_load_from_cache(name, "config.json"), str):
+        return name
+    try:
+        HfApi().model_info(name)
+    except Exception as error:  # no network, no such name, no leave: whatever the hub's client raises
+        raise ConfigError(
+            f"--model_name_or_path {name} is no folder on this disk, and the hub did not give it "
+            f"({first_line(error)}); give a folder with a config.json, or an architecture such as "
+            "configs/models/pythia-14m.json"
+        ) from None
+    return name
 
 
 def padded_vocab_size(tokenizer: TextTokenizer) -> int:

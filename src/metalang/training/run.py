@@ -17,7 +17,7 @@ from metalang.training.dataset import EvaluationDataset, MixtureDataset
 from metalang.training.model import build_model
 from metalang.training.objectives import OBJECTIVES
 from metalang.training.report import banner, summary
-from metalang.training.tracking import start_tracking
+from metalang.training.tracking import end_tracking, start_tracking
 from metalang.training.trainer import MetalangTrainer
 
 logger = logging.getLogger(__name__)
@@ -99,4 +99,6 @@ def _finish(trainer: MetalangTrainer, settings: Settings, tracked: str | None) -
     if run.process_index == 0:
         folder = run.output_dir if run.gather_weights else None
         print(summary(trainer, model_folder=folder, tracked=tracked), flush=True)
+    if tracked:
+        end_tracking()
     trainer.end()

@@ -24,3 +24,10 @@ def start_tracking(run: RunArguments) -> str | None:
         mode="offline" if offline else None,
     )
     return str(Path(tracked.dir).parent)
+
+
+def end_tracking() -> None:
+    """Has wandb write out all that it holds."""
+    import wandb
+
+    wandb.finish()

@@ -1,0 +1,227 @@
+"""Whole runs: DeepSpeed's launcher, two CPU ranks, ZeRO-2, bf16, real files."""
+
+import hashlib
+import json
+import logging
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from safetensors.torch import load_file
+from transformers import AutoModelForCausalLM, AutoTokenizer
+
+from metalang.building import MixedBuild, SyntheticBuild, TextBuild, build_corpus
+from metalang.domains.copying import Identity
+from metalang.ids import IdSpace
+from metalang.text.sources import TextSource
+from metalang.text.tokenizer import load_tokenizer
+from metalang.text.train_tokenizer import train_tokenizer
+
+ROOT = Path(__file__).parents[1]
+DEEPSPEED = str(Path(sys.executable).parent / "deepspeed")
+IDENTITY = Identity(vocabulary={"size": 50}, sequence_length={"min": 8, "max": 40})
+
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory):
+    """A tokenizer, two corpora, and raw text to evaluate on."""
+    folder = tmp_path_factory.mktemp("data")
+    train_tokenizer([TextSource("pydoc:")], vocab_size=600, output_dir=folder / "tokenizer")
+    build = TextBuild(
+        TextSource("pydoc:"), str(folder / "tokenizer"), split="train", validation_ratio=0.1
+    )  # fmt: skip
+    build_corpus(build, folder / "english")
+    build_corpus(SyntheticBuild(IDENTITY, num_tokens=20_000), folder / "identity")
+    (folder / "lines.jsonl").write_text(
+        "".join(json.dumps({"text": f"Statement number {number} is executed."}) + "\n" for number in range(60))
+    )
+    return folder
+
+
+def _command(data, output, *more, ranks=2, batch=4, accumulation=1):
+    return [
+        DEEPSPEED, "--num_gpus", str(ranks), "--master_port", str(29_700 + os.getpid() % 200), "train/pretrain.py",
+        "--model_name_or_path", "configs/models/tiny.json", "--tokenizer_name", f"{data}/tokenizer",
+        "--num_meta_lang_tokens", "82", "--random_initialize", "True", "--deepspeed", "configs/ds/zero2.json",
+        "--architecture", "causal", "--output_dir", str(output), "--learning_rate", "1e-3", "--use_cpu", "True",
+        "--data_paths", f"{data}/english", f"{data}/identity", "--data_ratios", "0.5", "0.5", "--max_length", "32",
+        "--per_device_train_batch_size", str(batch), "--gradient_accumulation_steps", str(accumulation),
+        "--max_steps", "8", "--logging_steps", "1", "--save_strategy", "no", "--report_to", "none", *more,
+    ]  # fmt: skip
+
+
+def _run(command, **environment):
+    names = ("WANDB_API_KEY", "WANDB_MODE", "PYTHONPATH")
+    clean = {name: value for name, value in os.environ.items() if name not in names}
+    done = subprocess.run(
+        command, cwd=ROOT, capture_output=True, text=True, check=False, env={**clean, **environment}, timeout=600
+    )  # fmt: skip
+    return done.returncode, done.stdout + done.stderr
+
+
+_WHOLE = (
+    "--bf16", "True", "--save_strategy", "steps", "--save_steps", "4", "--eval_on_start", "--eval_strategy", "steps",
+    "--eval_steps", "4", "--gather_weights", "True", "--report_to", "wandb", "--run_name", "whole",
+)  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def whole(data, tmp_path_factory):
+    """An uninterrupted run with everything on: (folder, what it printed)."""
+    output = tmp_path_factory.mktemp("runs") / "whole"
+    code, printed = _run(
+        _command(data, output, *_WHOLE, "--nl_eval_data_path", f"held_out={data}/lines.jsonl"), HOME=str(data)
+    )
+    assert code == 0, printed[-5000:]
+    return output, printed
+
+
+def _history(output):
+    return json.loads((output / "trainer_state.json").read_text())["log_history"]
+
+
+def _losses(output):
+    return {entry["step"]: entry["loss"] for entry in _history(output) if "loss" in entry}
+
+
+def _sha256(path):
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def test_a_run_evaluates_natural_language_before_and_after_and_the_loss_falls(whole):
+    values = {entry["step"]: entry for entry in _history(whole[0]) if "eval_held_out_loss" in entry}
+    assert sorted(values) == [0, 4, 8]
+    assert 6.0 < values[0]["eval_held_out_loss"] < 7.0  # a fresh model of 768 rows knows nothing: log(768) = 6.64
+    assert values[8]["eval_held_out_loss"] < values[0]["eval_held_out_loss"] - 0.1
+    assert values[8]["eval_held_out_tokens"] == values[0]["eval_held_out_tokens"] > 500
+    assert values[8]["eval_held_out_perplexity"] < values[0]["eval_held_out_perplexity"]
+
+
+def test_every_log_bears_the_tokens_seen(whole):
+    assert [entry["tokens_seen"] for entry in _history(whole[0]) if "loss" in entry] == [256 * n for n in range(1, 9)]
+
+
+def test_the_logged_learning_rate_is_the_one_used(whole):
+    rates = [entry["learning_rate"] for entry in _history(whole[0]) if "loss" in entry]
+    assert rates == pytest.approx([1e-3 * (8 - step) / 8 for step in range(8)], rel=1e-9)
+
+
+def test_the_banner_tells_what_follows_from_the_flags(whole):
+    for line in (
+        "2 ranks on cpu, bf16, DeepSpeed ZeRO-2",
+        "8 windows of 32 = 256 tokens a step",
+        "8 steps, 2,048 tokens",
+        "600 text + 82 meta-language, embedding 768",
+        "source     english: 50.00%, 1,024 tokens",
+        "start      at step 0",
+    ):
+        assert line in whole[1]
+
+
+def test_the_model_folder_is_complete_and_loads_without_a_warning(whole, caplog):
+    with caplog.at_level(logging.WARNING):
+        model = AutoModelForCausalLM.from_pretrained(whole[0])
+        tokenizer = AutoTokenizer.from_pretrained(whole[0])
+    assert caplog.records == []
+    assert model.get_input_embeddings().weight.shape == (768, 64)
+    assert len(tokenizer) == 682
+    assert tokenizer.convert_tokens_to_ids("<meta_lang_81>") == 681
+
+
+def test_without_a_key_wandb_tracks_offline_and_the_run_says_where(whole):
+    (run,) = (whole[0] / "wandb").glob("offline-run-*/run-*.wandb")
+    assert run.stat().st_size > 1000
+    assert f"wandb: {run.parent}" in whole[1]
+
+
+def test_raw_text_is_tokenized_once_beside_the_run_and_reused(whole):
+    (corpus,) = (whole[0].parent / "tokenized").iterdir()
+    assert json.loads((corpus / "manifest.json").read_text())["num_documents"] == 60
+
+
+def test_a_resumed_run_is_the_uninterrupted_one_bit_for_bit(whole, data):
+    resumed = whole[0].parent / "resumed"
+    resumed.mkdir()
+    shutil.copy(whole[0] / "run.json", resumed)
+    shutil.copytree(whole[0] / "checkpoint-4", resumed / "checkpoint-4")
+    shutil.copytree(whole[0] / "checkpoint-8", resumed / "checkpoint-6")
+    (resumed / "checkpoint-6" / "complete.json").unlink()
+    manifest = next((whole[0].parent / "tokenized").glob("*/manifest.json"))
+    written = manifest.stat().st_mtime_ns
+    more = ("--resume_training", "True", "--nl_eval_data_path", f"held_out={data}/lines.jsonl", "--report_to", "none")
+    code, printed = _run(_command(data, resumed, *_WHOLE, *more))
+    assert code == 0, printed[-5000:]
+    assert f"start      from {resumed}/checkpoint-4" in printed
+    assert "checkpoint-6 is passed over: it has no complete.json" in printed
+    assert _losses(resumed) == _losses(whole[0])
+    assert _sha256(resumed / "model.safetensors") == _sha256(whole[0] / "model.safetensors")
+    assert manifest.stat().st_mtime_ns == written
+
+
+def test_a_resume_with_another_global_batch_is_refused(whole, data):
+    code, printed = _run(_command(data, whole[0], *_WHOLE, "--resume_training", "True", batch=2))
+    assert code != 0
+    assert "is of another run (tokens a step: 256 then, 128 now)" in printed
+
+
+def test_the_loss_is_that_of_the_global_batch_however_it_is_cut(data, tmp_path):
+    """Masked windows in float32: one rank of 8, two of 4, two of 2 with accumulation; a mean of means would differ."""
+    cuts = {"1x8": (1, 8, 1), "2x4": (2, 4, 1), "2x2x2": (2, 2, 2)}
+    losses = {}
+    for name, (ranks, batch, accumulation) in cuts.items():
+        command = _command(
+            data, tmp_path / name, "--data_ratios", "0.2", "0.8", "--gather_weights", "False", "--max_steps", "4",
+            ranks=ranks, batch=batch, accumulation=accumulation,
+        )  # fmt: skip
+        code, printed = _run(command)
+        assert code == 0, printed[-5000:]
+        losses[name] = [_losses(tmp_path / name)[step] for step in (1, 2, 3, 4)]
+    assert losses["2x4"] == pytest.approx(losses["1x8"], abs=2e-5)
+    assert losses["2x2x2"] == pytest.approx(losses["1x8"], abs=2e-5)
+    assert not (tmp_path / "1x8" / "model.safetensors").exists()
+
+
+def test_training_on_the_mixture_written_to_disk_is_training_on_the_mixture(whole, data, tmp_path):
+    space = load_tokenizer(f"{data}/tokenizer").id_space
+    ids = IdSpace(space.text_size, 82, space.eos_id, space.tokenizer)
+    paths = (("english", f"{data}/english"), ("identity", f"{data}/identity"))
+    build = MixedBuild(
+        paths=paths, shares=(1, 1), ids=ids, window_length=32, num_windows=64, max_epochs=4, seed=42
+    )  # fmt: skip
+    build_corpus(build, tmp_path / "mixed")
+    more = ("--bf16", "True", "--data_paths", f"{tmp_path}/mixed", "--data_ratios", "1")
+    code, printed = _run(_command(data, tmp_path / "run", *more))
+    assert code == 0, printed[-5000:]
+    assert _losses(tmp_path / "run") == _losses(whole[0])
+    mixed, mixture = (load_file(folder / "model.safetensors") for folder in (tmp_path / "run", whole[0]))
+    assert all((mixed[name] == mixture[name]).all() for name in mixture)
+
+
+# Bad input: one line, exit 1, before the first step.
+
+
+@pytest.mark.parametrize(
+    ("more", "message"),
+    [
+        (["--data_ratios", "0.5", "0.6"], "--data_ratios 0.5 0.6 sum to 1.1 and should sum to 1"),
+        (["--data_ratios", "1"], "2 --data_paths and 1 --data_ratios are given"),
+        (["--num_meta_lang_tokens", "40"], "identity needs 82 meta-language tokens and the model has 40"),
+        (["--max_steps", "1000000", "--max_epochs", "1"], "epochs are allowed: set --max_epochs"),
+        (["--data_paths", "missing.jsonl", "--data_ratios", "1"], "missing.jsonl"),
+    ],
+    ids=["sum", "number", "too_small", "epochs", "missing"],
+)
+def test_a_run_that_cannot_be_is_refused_in_one_line(data, tmp_path, more, message):
+    command = _command(data, tmp_path / "run", *more)
+    alone = [sys.executable, *command[command.index("train/pretrain.py") :]]
+    without_deepspeed = [flag for flag in alone if flag not in ("--deepspeed", "configs/ds/zero2.json")]
+    code, printed = _run(without_deepspeed)
+    assert code == 1
+    assert message in printed.strip().splitlines()[-1]
+    assert printed.strip().splitlines()[-1].startswith("pretrain: ")
+    assert "Traceback" not in printed
