@@ -175,7 +175,8 @@ def test_the_loss_is_that_of_the_global_batch_however_it_is_cut(data, tmp_path):
     losses = {}
     for name, (ranks, batch, accumulation) in cuts.items():
         command = _command(
-            data, tmp_path / name, "--data_ratios", "0.2", "0.8", "--gather_weights", "False", "--max_steps", "4",
+            data, tmp_path / name, "--data_ratios", "0.2", "0.8", "--max_steps", "4",
+            "--gather_weights", "False", "--save_strategy", "steps",
             ranks=ranks, batch=batch, accumulation=accumulation,
         )  # fmt: skip
         code, printed = _run(command)
@@ -183,7 +184,12 @@ def test_the_loss_is_that_of_the_global_batch_however_it_is_cut(data, tmp_path):
         losses[name] = [_losses(tmp_path / name)[step] for step in (1, 2, 3, 4)]
     assert losses["2x4"] == pytest.approx(losses["1x8"], abs=2e-5)
     assert losses["2x2x2"] == pytest.approx(losses["1x8"], abs=2e-5)
-    assert not (tmp_path / "1x8" / "model.safetensors").exists()
+    assert not (tmp_path / "2x4" / "model.safetensors").exists()
+    sharded = sorted(path.name for path in (tmp_path / "2x4/checkpoint-4/global_step4").iterdir())
+    assert [name for name in sharded if "optim" in name] == [
+        "zero_pp_rank_0_mp_rank_00_optim_states.pt",
+        "zero_pp_rank_1_mp_rank_00_optim_states.pt",
+    ]
 
 
 def test_training_on_the_mixture_written_to_disk_is_training_on_the_mixture(whole, data, tmp_path):

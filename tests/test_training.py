@@ -78,6 +78,8 @@ def test_the_documented_flags_mean_what_they_say(tmp_path):
         (["--num_meta_lang_tokens", "-1"], "--num_meta_lang_tokens -1 is no count"),
         (["--random_initialize", "False"], "is an architecture without weights; set --random_initialize True"),
         (["--train_sampling_strategy", "random"], "would shuffle what the mixture has ordered"),
+        (["--gather_weights", "False", "--save_strategy", "no"], "would leave nothing"),
+        (["--resume_training", "True"], "--resume_training True needs --deepspeed"),
         (["--deepspeed", "missing.json"], "missing.json: No such file"),
     ],
 )
@@ -104,6 +106,7 @@ def test_bf16_without_a_gpu_says_what_to_add(tmp_path):
             {"zero_optimisation": {"stage": 2}},
             "'zero_optimisation' that DeepSpeed does not read; did you mean 'zero_opt",
         ),
+        ({"zero_optimization": {"stag": 2}}, r"key zero_optimization\.stag of no meaning; did you mean 'stage'"),
         ({"train_batch_size": 32}, 'sets train_batch_size to 32; write "auto" there and use --per_device_train_batch'),
         ({"bf16": {"enabled": True}}, 'sets bf16.enabled to True; write "auto" there and use --bf16'),
         ([1], "holds no object"),

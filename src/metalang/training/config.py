@@ -5,7 +5,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
+import deepspeed
+import torch
 from transformers import HfArgumentParser, TrainingArguments
+from transformers.trainer_utils import SaveStrategy
 
 from metalang.errors import ConfigError
 from metalang.training.deepspeed_json import check_deepspeed_json
@@ -107,9 +110,19 @@ class RunArguments(TrainingArguments):
                 f"--train_sampling_strategy {self.train_sampling_strategy} would shuffle what the mixture has ordered; "
                 "leave it at sequential"
             )
+        if not self.gather_weights and self.save_strategy in ("no", SaveStrategy.NO):
+            raise ConfigError("--gather_weights False with --save_strategy no would leave nothing; change one of them")
+        if self.resume_training and not self.deepspeed:
+            raise ConfigError(
+                "--resume_training True needs --deepspeed: without it transformers 5.23 starts with a fresh output "
+                "head; add --deepspeed configs/ds/zero2.json"
+            )
         if isinstance(self.deepspeed, str):
             check_deepspeed_json(Path(self.deepspeed))
         super().__post_init__()
+        if self.deepspeed and self.use_cpu and torch.distributed.is_initialized():
+            # transformers 5.23 tells DeepSpeed of the ranks on GPUs only; ZeRO-3 asks for them when a model is made.
+            deepspeed.init_distributed(dist_backend="gloo", auto_mpi_discovery=False, verbose=False)
 
     @property
     def order_seed(self) -> int:

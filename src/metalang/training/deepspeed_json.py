@@ -7,6 +7,8 @@ too, and the logged learning rate would be another than the one used (transforme
 from pathlib import Path
 from typing import Any
 
+from deepspeed.runtime.zero.config import DeepSpeedZeroConfig
+
 from metalang.errors import ConfigError
 from metalang.specs import nearest, read_config
 
@@ -44,6 +46,11 @@ def check_deepspeed_json(path: Path) -> None:
     for key in config:
         if key not in _KNOWN_KEYS:
             raise ConfigError(f"{path} has a key {key!r} that DeepSpeed does not read; {nearest(key, _KNOWN_KEYS)}")
+    zero = config.get("zero_optimization", {})
+    known = [field.alias or name for name, field in DeepSpeedZeroConfig.model_fields.items()]
+    for key in zero:
+        if key not in known:
+            raise ConfigError(f"{path} has a key zero_optimization.{key} of no meaning; {nearest(key, known)}")
     for key, flag in _FLAGS_OF_AUTO_KEYS.items():
         value = _at(config, key)
         if value not in (None, "auto"):

@@ -4,6 +4,7 @@ import logging
 import os
 import sys
 import time
+import warnings
 from collections.abc import MutableMapping
 from pathlib import Path
 
@@ -18,6 +19,7 @@ def prepare_environment(environment: MutableMapping[str, str]) -> None:
     Two environments that share such a folder build over each other's files, and a lock that a killed run left there
     makes the next one wait for ever without a word (pytorch issue 189245): such a lock raises ConfigError.
     """
+    warnings.filterwarnings("ignore", category=FutureWarning, module="torch.distributed")  # DeepSpeed 0.19's own calls
     ranks = int(environment.get("LOCAL_SIZE", environment.get("LOCAL_WORLD_SIZE", "1")))
     environment.setdefault("OMP_NUM_THREADS", str(max(1, (os.cpu_count() or 1) // ranks)))
     folder = Path(environment.setdefault("TORCH_EXTENSIONS_DIR", str(Path(sys.prefix) / "torch_extensions")))

@@ -1,7 +1,10 @@
 """What a run says of itself: a banner before the first step, a summary behind the last."""
 
+from pathlib import Path
+
 from metalang.mixing import Mixture
 from metalang.sizes import format_size
+from metalang.specs import read_config
 from metalang.text.tokenizer import TextTokenizer
 from metalang.training.config import Settings
 from metalang.training.trainer import MetalangTrainer
@@ -41,6 +44,15 @@ def banner(settings: Settings, mixture: Mixture, tokenizer: TextTokenizer, train
             f"{use.held_tokens:,} ({use.left_over:,} behind its last window are not read)"
         )
     return "\n".join(lines)
+
+
+def beginning(checkpoint: Path | None, max_steps: int) -> str:
+    """Where the run begins, and whether its schedule is another than that of the checkpoint."""
+    if checkpoint is None:
+        return "start      at step 0"
+    planned = read_config(checkpoint / "trainer_state.json")["max_steps"]
+    jump = f"; its schedule was made for {planned:,} steps, so the learning rate jumps" if planned != max_steps else ""
+    return f"start      from {checkpoint}{jump}"
 
 
 def summary(trainer: MetalangTrainer, *, model_folder: str | None, tracked: str | None) -> str:

@@ -16,7 +16,7 @@ from metalang.training.corpora import as_corpora, open_mixture
 from metalang.training.dataset import EvaluationDataset, MixtureDataset
 from metalang.training.model import build_model
 from metalang.training.objectives import OBJECTIVES
-from metalang.training.report import banner, summary
+from metalang.training.report import banner, beginning, summary
 from metalang.training.tracking import end_tracking, start_tracking
 from metalang.training.trainer import MetalangTrainer
 
@@ -37,7 +37,7 @@ def pretrain(settings: Settings) -> None:
         "tokens a step": run.windows_per_step * mixture.length,
         "ranks": run.world_size,
     }
-    tracked = start_tracking(run)
+    tracked = start_tracking(settings)
     trainer = MetalangTrainer(
         objective=OBJECTIVES[settings.model.architecture],
         max_length=mixture.length,
@@ -54,7 +54,7 @@ def pretrain(settings: Settings) -> None:
         require_unchanged(checkpoint, unchanged)
     if run.process_index == 0:
         print(banner(settings, mixture, tokenizer, trainer), flush=True)
-        print(f"start      {f'from {checkpoint}' if checkpoint else 'at step 0'}", flush=True)
+        print(beginning(checkpoint, run.max_steps), flush=True)
     trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
     _finish(trainer, settings, tracked)
 
@@ -96,9 +96,9 @@ def _finish(trainer: MetalangTrainer, settings: Settings, tracked: str | None) -
     if run.gather_weights:
         trainer.save_model(run.output_dir)
     trainer.save_state()
+    if tracked:
+        end_tracking()
     if run.process_index == 0:
         folder = run.output_dir if run.gather_weights else None
         print(summary(trainer, model_folder=folder, tracked=tracked), flush=True)
-    if tracked:
-        end_tracking()
     trainer.end()
