@@ -3,6 +3,7 @@
 from pathlib import Path
 
 from transformers import AutoModelForCausalLM, AutoTokenizer, set_seed
+from transformers.utils.logging import disable_progress_bar
 
 from metalang.errors import ConfigError
 
@@ -11,6 +12,7 @@ def continue_text(model: str, prompt: str, *, max_new_tokens: int, temperature: 
     """The prompt and up to `max_new_tokens` more tokens. Raises ConfigError where there is no complete model."""
     if Path(model).is_dir() and not (Path(model) / "config.json").is_file():
         raise ConfigError(f"{model} is no model folder (no config.json); train with --gather_weights True")
+    disable_progress_bar()
     try:
         tokenizer, network = AutoTokenizer.from_pretrained(model), AutoModelForCausalLM.from_pretrained(model)
     except (OSError, ValueError) as error:

@@ -2,6 +2,9 @@
 
 from pathlib import Path
 
+import torch
+from transformers.integrations import is_deepspeed_zero3_enabled
+
 from metalang.mixing import Mixture
 from metalang.sizes import format_size
 from metalang.specs import read_config
@@ -15,9 +18,8 @@ def banner(settings: Settings, mixture: Mixture, tokenizer: TextTokenizer, train
     run, model, length = settings.run, trainer.model, settings.data.max_length
     windows = run.windows_per_step
     total = windows * run.max_steps * length
-    embedding = model.get_input_embeddings().weight.shape[0]
     decayed = set(trainer.get_decay_parameter_names(model))
-    sizes = {name: parameter.numel() for name, parameter in model.named_parameters()}
+    sizes = {name: _numel(parameter) for name, parameter in model.named_parameters()}
     zero = trainer.accelerator.state.deepspeed_plugin
     precision = "bf16" if run.bf16 else "fp16" if run.fp16 else "fp32"
     lines = [
@@ -31,7 +33,7 @@ def banner(settings: Settings, mixture: Mixture, tokenizer: TextTokenizer, train
         f"{'fresh, seed ' + str(run.seed) if settings.model.random_initialize else 'loaded'}, "
         f"attention {model.config._attn_implementation}, loss cross-entropy of predicted ids",
         f"ids        {tokenizer.text_size:,} text + {tokenizer.num_meta_lang_tokens:,} meta-language, "
-        f"embedding {embedding:,}, EOS {tokenizer.eos_id}, tokenizer {tokenizer.fingerprint}",
+        f"embedding {model.config.vocab_size:,}, EOS {tokenizer.eos_id}, tokenizer {tokenizer.fingerprint}",
         f"decay      {sum(sizes[name] for name in sizes if name in decayed):,} parameters by {run.weight_decay:g}, "
         f"{sum(sizes[name] for name in sizes if name not in decayed):,} by 0",
         f"schedule   {run.lr_scheduler_type.value}, peak {run.learning_rate:g}, "
@@ -55,7 +57,7 @@ def beginning(checkpoint: Path | None, max_steps: int) -> str:
     return f"start      from {checkpoint}{jump}"
 
 
-def summary(trainer: MetalangTrainer, *, model_folder: str | None, tracked: str | None) -> str:
+def summary(trainer: MetalangTrainer, mixture: Mixture, *, model_folder: str | None, tracked: str | None) -> str:
     """Losses before and after, speed, and where everything lies."""
     lines = []
     history = trainer.state.log_history
@@ -65,9 +67,15 @@ def summary(trainer: MetalangTrainer, *, model_folder: str | None, tracked: str 
         lines.append(f"{key}: {first:.4f} at step {first_step} -> {last:.4f} at step {last_step}")
     lines.append(f"speed: {trainer.tokens_per_second:,.0f} tokens/s, {trainer.args.world_size} ranks together")
     lines.append(f"model: {model_folder or f'sharded, in the checkpoints of {trainer.args.output_dir}'}")
+    lines.append("corpora: " + ", ".join(f"{source.name}={source.corpus.folder}" for source in mixture.sources))
     if tracked:
         lines.append(f"wandb: {tracked}")
     return "\n".join(lines)
+
+
+def _numel(parameter: torch.nn.Parameter) -> int:
+    """Numbers in a parameter, of which a rank holds only a part under ZeRO-3."""
+    return parameter.ds_numel if is_deepspeed_zero3_enabled() else parameter.numel()
 
 
 def _is_eval_loss(key: str) -> bool:

@@ -56,7 +56,7 @@ def pretrain(settings: Settings) -> None:
         print(banner(settings, mixture, tokenizer, trainer), flush=True)
         print(beginning(checkpoint, run.max_steps), flush=True)
     trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
-    _finish(trainer, settings, tracked)
+    _finish(trainer, mixture, settings, tracked)
 
 
 def _claim(settings: Settings) -> None:
@@ -90,7 +90,7 @@ def _evaluation(settings: Settings, tokenizer: TextTokenizer) -> dict[str, Evalu
     }
 
 
-def _finish(trainer: MetalangTrainer, settings: Settings, tracked: str | None) -> None:
+def _finish(trainer: MetalangTrainer, mixture: Mixture, settings: Settings, tracked: str | None) -> None:
     """Saves the model folder if asked for, prints the summary, ends the trackers and the process group."""
     run = settings.run
     if run.gather_weights:
@@ -100,5 +100,5 @@ def _finish(trainer: MetalangTrainer, settings: Settings, tracked: str | None) -
         end_tracking()
     if run.process_index == 0:
         folder = run.output_dir if run.gather_weights else None
-        print(summary(trainer, model_folder=folder, tracked=tracked), flush=True)
+        print(summary(trainer, mixture, model_folder=folder, tracked=tracked), flush=True)
     trainer.end()

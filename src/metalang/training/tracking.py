@@ -25,6 +25,7 @@ def start_tracking(settings: Settings) -> str | None:
         dir=run.output_dir,
         config={**asdict(settings.model), **asdict(settings.data)},
         mode="offline" if offline else None,
+        settings=wandb.Settings(quiet=True) if offline else None,  # the run's own summary says where the files are
     )
     return str(Path(tracked.dir).parent)
 

@@ -7,9 +7,10 @@ from typing import Any
 import numpy as np
 import torch
 from torch import nn
-from transformers import Trainer
+from transformers import PrinterCallback, ProgressCallback, Trainer
 from transformers.trainer_utils import EvalPrediction
 
+from metalang.training.callbacks.progress import Progress
 from metalang.training.callbacks.throughput import Throughput
 
 
@@ -26,6 +27,8 @@ class MetalangTrainer(Trainer):
         self._tokens_per_step = self.args.windows_per_step * max_length
         self._throughput = Throughput(self._tokens_per_step)
         self.add_callback(self._throughput)
+        self.remove_callback(PrinterCallback if self.args.disable_tqdm else ProgressCallback)
+        self.add_callback(Progress(self._tokens_per_step))
         # Labels arrive shifted, so all of them are predictions; transformers 5.23 would leave the first of each window
         # out of the number that the loss is divided by.
         self._loss_shifts_labels = False
