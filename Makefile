@@ -2,10 +2,10 @@ PYTHON ?= python3
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test check clean
+.PHONY: help install demo test check bench-data clean
 
 help: ## list these targets
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 install: .venv/.installed ## make .venv with the locked versions (PYTHON=python3.12 picks another Python)
 
@@ -23,6 +23,9 @@ check: install ## what to run before a commit: format, lint, quick tests
 	ruff format --check .
 	ruff check .
 	pytest -m "not slow"
+
+bench-data: install ## how fast data is made and read, beside limits measured in the same run
+	python benchmarks/bench_data.py
 
 clean: ## remove what was made here: .venv, demo, build leftovers, caches
 	rm -rf .venv demo build dist src/*.egg-info .pytest_cache .ruff_cache .hypothesis

@@ -92,8 +92,8 @@ class _Shard:
         paths = {part: folder / file.name for part, file in entry.files.items()}
         for part, path in paths.items():
             _require_size(path, sizes[part])
-        self.ids = np.memmap(paths["bin"], dtype=dtype, mode="r")
-        self.loss = np.memmap(paths["loss"], dtype=np.uint8, mode="r") if "loss" in paths else None
+        self.ids = np.memmap(paths["bin"], dtype=dtype, mode="r").view(np.ndarray)
+        self.loss = np.memmap(paths["loss"], dtype=np.uint8, mode="r").view(np.ndarray) if "loss" in paths else None
         try:
             self.lengths = lengths_in_index(str(paths["idx"]), entry.num_documents, dtype)
             self.table = np.load(paths["docs"], mmap_mode="r", allow_pickle=False)

@@ -1,0 +1,124 @@
+"""How fast data is made and read, each beside a limit measured in the same run: `make bench-data`.
+
+Cases of a group run in turn, five times over; the median of each is shown, and its ratio to the group's limit.
+"""
+
+import json
+import os
+import statistics
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+
+from metalang.building import SyntheticBuild, TextBuild, build_corpus
+from metalang.corpus import Corpus
+from metalang.domains import read_domain
+from metalang.mixing import Mixture, Source, model_ids
+from metalang.text.sources import TextSource
+from metalang.text.tokenizer import load_tokenizer
+from metalang.text.train_tokenizer import train_tokenizer
+from metalang.training.dataset import MixtureDataset
+
+ROUNDS = 5
+ROOT = Path(__file__).parents[1]
+Case = Callable[[], None]
+
+
+def main() -> None:
+    os.environ["TOKENIZERS_PARALLELISM"] = "false"
+    with tempfile.TemporaryDirectory() as folder:
+        _domains(Path(folder))
+        _text(Path(folder))
+        _windows(Path(folder))
+
+
+def _domains(folder: Path) -> None:
+    identity = read_domain(ROOT / "configs/domains/identity.json")
+    key, rows = identity.key(0, "train"), 20_000
+    sample = identity.sample(key, 0, rows)
+    copy = np.empty_like(sample.symbols), np.empty_like(sample.predicted)
+    content = sample.symbols.tobytes() + sample.predicted.tobytes()
+
+    def copied() -> None:
+        np.copyto(copy[0], sample.symbols)
+        np.copyto(copy[1], sample.predicted)
+
+    def written() -> None:
+        with open(folder / "plain", "wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+
+    num_tokens = len(sample.symbols)
+    _report("identity rows and masks, one core", num_tokens, {
+        "memory copy of the same bytes": copied,
+        "identity.sample": lambda: identity.sample(key, 0, rows),
+    })  # fmt: skip
+    counter = iter(range(1000))
+    build = SyntheticBuild(identity, num_tokens=num_tokens)
+    _report("identity corpus on disk, one core", num_tokens, {
+        "write and fsync of the same bytes": written,
+        "build_corpus": lambda: build_corpus(build, folder / f"identity{next(counter)}") and None,
+    })  # fmt: skip
+
+
+def _text(folder: Path) -> None:
+    pydoc = TextSource("pydoc:numpy")
+    name = str(train_tokenizer([pydoc], vocab_size=8192, output_dir=folder / "tokenizer"))
+    texts = [document.text for unit in pydoc.units(2**26) for document in pydoc.read(unit)]
+    (folder / "english.jsonl").write_text("".join(json.dumps({"text": text}) + "\n" for text in texts))
+    source = TextSource(str(folder / "english.jsonl"))
+    backend = load_tokenizer(name).hf.backend_tokenizer
+    counter = iter(range(1000))
+    build = TextBuild(source, name)
+    num_tokens = build_corpus(build, folder / "english").num_tokens
+    _report("text corpus on disk, one core", num_tokens, {
+        "tokenizers.encode_batch alone": lambda: backend.encode_batch(texts, add_special_tokens=False) and None,
+        "build_corpus, reading included": lambda: build_corpus(build, folder / f"text{next(counter)}") and None,
+    })  # fmt: skip
+
+
+def _windows(folder: Path) -> None:
+    length, batch, batches = 1024, 16, 20
+    ids = model_ids(load_tokenizer(str(folder / "tokenizer")).id_space, [folder / "identity0"])
+    sources = [Source(name, folder / name, ids, length=length) for name in ("english", "identity0")]
+    mixture = Mixture(sources, (1, 1), length=length, seed=0)
+    dataset = MixtureDataset(mixture, batch * batches)
+    plain = np.memmap(Corpus(folder / "identity0").folder / "00000.bin", dtype=np.uint16, mode="r")
+    starts = np.random.default_rng(0).integers(0, len(plain) - length, batch * batches)
+
+    def sliced() -> None:
+        for start in starts:
+            plain[start : start + length].astype(np.int64)
+
+    def read() -> None:
+        for first in range(0, batch * batches, batch):
+            dataset.__getitems__(range(first, first + batch))
+
+    _report("windows of 1,024 in random order, one core", batch * batches * length, {
+        "memory map, sliced and cast": sliced,
+        "MixtureDataset, ids and labels as tensors": read,
+    })  # fmt: skip
+
+
+def _report(title: str, num_tokens: int, cases: dict[str, Case]) -> None:
+    """Prints the speed of each case and its ratio to the first."""
+    seconds: dict[str, list[float]] = {name: [] for name in cases}
+    for number in range(ROUNDS + 1):  # the first round warms up
+        for name, case in cases.items():
+            begun = time.perf_counter()
+            case()
+            if number:
+                seconds[name].append(time.perf_counter() - begun)
+    limit = statistics.median(next(iter(seconds.values())))
+    print(f"\n{title}, {num_tokens:,} tokens")
+    for name, each in seconds.items():
+        median = statistics.median(each)
+        print(f"  {name:45} {num_tokens / median / 1e6:10.1f} Mtok/s   ratio {limit / median:6.3f}")
+
+
+if __name__ == "__main__":
+    main()
