@@ -79,6 +79,7 @@ def test_the_documented_flags_mean_what_they_say(tmp_path):
         (["--random_initialize", "False"], "is an architecture without weights; set --random_initialize True"),
         (["--train_sampling_strategy", "random"], "would shuffle what the mixture has ordered"),
         (["--gather_weights", "False", "--save_strategy", "no"], "would leave nothing"),
+        (["--label_smoothing_factor", "0.1"], "--label_smoothing_factor has no effect on our loss"),
         (["--resume_training", "True"], "--resume_training True needs --deepspeed"),
         (["--deepspeed", "missing.json"], "missing.json: No such file"),
     ],

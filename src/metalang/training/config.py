@@ -1,6 +1,7 @@
 """The flags of a run: ours, beside all of `transformers.TrainingArguments`."""
 
 import re
+from argparse import ArgumentDefaultsHelpFormatter, RawDescriptionHelpFormatter
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
@@ -17,6 +18,8 @@ from metalang.training.deepspeed_json import check_deepspeed_json
 @dataclass
 class ModelArguments:
     """Which model, with which ids."""
+
+    _argument_group_name = "the model"
 
     model_name_or_path: str = field(
         metadata={"help": "hub name, model folder, or an architecture: configs/models/pythia-14m.json"}
@@ -55,6 +58,8 @@ class ModelArguments:
 class DataArguments:
     """Which tokens, in which shares."""
 
+    _argument_group_name = "the data"
+
     data_paths: list[str] = field(
         metadata={
             "help": "what is trained on: corpora or raw text (.txt, .jsonl, .parquet, hub dataset); NAME=PATH allowed"
@@ -69,7 +74,7 @@ class DataArguments:
         default=4.0,
         metadata={
             "help": "a source may be read at most that often; up to 4 epochs are nearly as good as new data "
-            "(Muennighoff et al. 2023, arXiv 2305.16264, section 6)"
+            "(Muennighoff et al. 2023, arXiv 2305.16264, abstract)"
         },
     )
     text_field: str = field(default="text", metadata={"help": "field of raw .jsonl and .parquet that holds the text"})
@@ -84,6 +89,8 @@ class DataArguments:
 @dataclass
 class RunArguments(TrainingArguments):
     """transformers' flags with three defaults of ours (the order is the mixture's, a NaN is shown), and two flags."""
+
+    _argument_group_name = "the run: two flags of ours and all of transformers.TrainingArguments"
 
     train_sampling_strategy: str = field(
         default="sequential", metadata={"help": "sequential: the mixture decides the order, nothing shuffles it again"}
@@ -103,6 +110,8 @@ class RunArguments(TrainingArguments):
     )
 
     def __post_init__(self) -> None:
+        if not self.output_dir:
+            raise ConfigError("--output_dir is needed: the folder of the run, such as runs/baseline")
         if self.max_steps < 1:
             raise ConfigError("--max_steps is needed: the length of the run in optimizer steps, such as 10000")
         if self.train_sampling_strategy != "sequential":
@@ -112,6 +121,8 @@ class RunArguments(TrainingArguments):
             )
         if not self.gather_weights and self.save_strategy in ("no", SaveStrategy.NO):
             raise ConfigError("--gather_weights False with --save_strategy no would leave nothing; change one of them")
+        if self.label_smoothing_factor:
+            raise ConfigError("--label_smoothing_factor has no effect on our loss; leave it at 0")
         if self.resume_training and not self.deepspeed:
             raise ConfigError(
                 "--resume_training True needs --deepspeed: without it transformers 5.23 starts with a fresh output "
@@ -147,12 +158,20 @@ class Settings:
 def parse_arguments(argv: list[str], description: str = "") -> Settings:
     """The settings that command-line flags ask for. Raises ConfigError, or SystemExit(2) for an unknown flag."""
     parser = HfArgumentParser(
-        (ModelArguments, DataArguments, RunArguments), description=description, allow_abbrev=False
+        (ModelArguments, DataArguments, RunArguments),
+        usage="deepspeed [--include localhost:0-7] train/pretrain.py FLAGS",
+        description=description,
+        formatter_class=_HelpFormatter,
+        allow_abbrev=False,
     )
     try:
         return Settings(*parser.parse_args_into_dataclasses(argv, look_for_args_file=False))
     except (ValueError, ImportError, RuntimeError) as error:
         raise ConfigError(_our_words(str(error))) from None
+
+
+class _HelpFormatter(ArgumentDefaultsHelpFormatter, RawDescriptionHelpFormatter):
+    """Every flag with its default, below a description that keeps its lines."""
 
 
 def _our_words(message: str) -> str:
