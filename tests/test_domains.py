@@ -10,14 +10,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from metalang.domains import domain_types, read_domain
+from metalang.domains import read_domain
 from metalang.domains.copying import Duplicate, Identity, Reverse
 from metalang.errors import ConfigError, CorpusError
 from metalang.ids import NUM_CONTROL
 from metalang.specs import as_spec
 
 PRESETS = sorted((Path(__file__).parents[1] / "configs/domains").glob("*.json"))
-KINDS = list(domain_types().values())
 SMALL = {"vocabulary": {"size": 50}, "sequence_length": {"min": 8, "max": 40}}
 
 
@@ -30,11 +29,13 @@ def _rows(sequences):
 @pytest.mark.parametrize("seed", [0, 1, 2**40])
 def test_rows_of_every_preset_pass_their_check(path, seed):
     domain = read_domain(path)
-    rows = _rows(domain.sample(domain.key(seed, "train"), 0, 300))
+    key = domain.key(seed, "train")
+    count = int(np.clip(30_000 // domain.lengths(key, 0, 20).mean(), 20, 300))
+    rows = _rows(domain.sample(key, 0, count))
     for symbols, predicted in rows:
         domain.check(symbols, predicted)
         assert symbols.max() < domain.num_symbols
-    assert len(rows) == 300
+    assert len(rows) == count
 
 
 @pytest.mark.parametrize("path", PRESETS, ids=lambda path: path.stem)
@@ -77,23 +78,25 @@ def test_the_first_rows_are_golden():
 
 @settings(max_examples=60, deadline=None)
 @given(
-    kind=st.sampled_from(KINDS),
+    kind=st.sampled_from([Identity, Reverse, Duplicate]),
     size=st.integers(1, 300),
     low=st.integers(0, 60),
     extra=st.integers(0, 60),
     distribution=st.sampled_from(["uniform", {"type": "zipf", "alpha": 1.5, "beta": 0.0}, "zipf"]),
     replacement=st.booleans(),
     mask=st.sampled_from(["all", "output", "output_no_eos"]),
+    eos=st.booleans(),
     key=st.integers(0, 2**64 - 1),
 )
 def test_any_valid_description_gives_rows_that_pass_their_check(
-    kind, size, low, extra, distribution, replacement, mask, key
+    kind, size, low, extra, distribution, replacement, mask, eos, key
 ):
     value = {
         "type": kind.model_fields["type"].default,
         "vocabulary": {"size": size, "distribution": distribution, "replacement": replacement},
         "sequence_length": {"min": low, "max": low + extra},
         "mask": mask,
+        "eos": eos,
     }
     try:
         domain = as_spec(kind, value, "given")

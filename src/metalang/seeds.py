@@ -10,7 +10,7 @@ import json
 from typing import Any
 
 import numpy as np
-from numba import njit, uint64
+from numba import float64, njit, uint64
 
 GOLDEN_GAMMA = np.uint64(0x9E3779B97F4A7C15)
 
@@ -54,6 +54,12 @@ def mix64(state: int) -> int:
 def row_state(key: int, row: int) -> int:
     """State at which the stream of a row begins; a draw is `state += GOLDEN_GAMMA; mix64(state)`."""
     return mix64(key + row * GOLDEN_GAMMA)
+
+
+@njit(float64(uint64), cache=True, inline="always")
+def unit(draw: int) -> float:
+    """A draw brought into [0, 1), with 53 bits."""
+    return float(draw >> uint64(11)) * 2.0**-53
 
 
 @njit(uint64(uint64, uint64), cache=True, inline="always")

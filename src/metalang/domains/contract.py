@@ -35,9 +35,12 @@ class Domain(Spec):
     def num_symbols(self) -> int:
         """Symbols that a model needs: the control block and the content behind it."""
 
-    @abstractmethod
     def lengths(self, key: int, start: int, count: int) -> np.ndarray:
-        """Symbols in each of the rows [start, start + count), (count,) int64; much cheaper than a sample."""
+        """Symbols in each of the rows [start, start + count), (count,) int64.
+
+        A domain that knows them without a sample overrides this: a build asks for the lengths of all its rows first.
+        """
+        return np.diff(self.sample(key, start, count).ends, prepend=0)
 
     @abstractmethod
     def sample(self, key: int, start: int, count: int) -> Sequences:
@@ -53,9 +56,13 @@ class Domain(Spec):
 
 
 class Mapping(Domain):
-    """A function from strings to strings, written as `x SEP y EOS`; the model learns y = f(x)."""
+    """A function from strings to strings, written as `x SEP y EOS`; the model learns y = f(x).
+
+    `eos` false leaves EOS out, as some published layouts do. x may hold control symbols that separate its parts.
+    """
 
     mask: Mask = "output"
+    eos: bool = True
 
     @abstractmethod
     def solve(self, source: Sequence[int]) -> list[int]:
@@ -70,16 +77,21 @@ class Mapping(Domain):
         """Raises CorpusError with the first position at which a row, (n,) and (n,), breaks the definition."""
         row = [int(symbol) for symbol in symbols]
         separator = row.index(Control.SEP) if Control.SEP in row else len(row)
-        for position, symbol in enumerate(row[:separator]):
-            if symbol not in self.content:
-                raise CorpusError(f"position {position}: symbol {symbol} is not content of {self.type}")
-        expected = [*row[:separator], Control.SEP, *self.solve(row[:separator]), Control.EOS]
+        self.check_source(row[:separator])
+        end = [Control.EOS] if self.eos else []
+        expected = [*row[:separator], Control.SEP, *self.solve(row[:separator]), *end]
         _require_equal(row, [int(symbol) for symbol in expected], "symbol")
         _require_equal([bool(flag) for flag in predicted], self.expected_mask(separator, len(row)), "mask")
 
+    def check_source(self, source: Sequence[int]) -> None:
+        """Raises CorpusError with the first position at which x, (n,), is none; overridden where x has parts."""
+        for position, symbol in enumerate(source):
+            if symbol not in self.content:
+                raise CorpusError(f"position {position}: symbol {symbol} is not content of {self.type}")
+
     def expected_mask(self, separator: int, length: int) -> list[bool]:
         """Which positions of a row are predicted, where SEP stands at `separator`."""
-        last = length - 1 if self.mask == "output_no_eos" else length
+        last = length - 1 if self.eos and self.mask == "output_no_eos" else length
         return [self.mask == "all" or separator < position < last for position in range(length)]
 
 

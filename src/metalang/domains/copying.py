@@ -35,8 +35,9 @@ class _Copying(Mapping):
     @property
     def source_length(self) -> range:
         """The lengths of x whose rows lie within `sequence_length`."""
-        each = 1 + self.num_copies
-        return range(max(1, -(-(self.sequence_length.min - 2) // each)), (self.sequence_length.max - 2) // each + 1)
+        each, fixed = 1 + self.num_copies, 1 + self.eos
+        low, high = self.sequence_length.min - fixed, self.sequence_length.max - fixed
+        return range(max(1, -(-low // each)), high // each + 1)
 
     @model_validator(mode="after")
     def _has_rows(self):
@@ -44,7 +45,7 @@ class _Copying(Mapping):
         if not lengths:
             raise ValueError(
                 f"sequence_length {low} to {high} holds no row `x SEP y EOS` of {self.type}; "
-                f"such a row has {1 + self.num_copies} symbols for each of x and 2 more"
+                f"such a row has {1 + self.num_copies} symbols for each of x and {1 + self.eos} more"
             )
         if not self.vocabulary.replacement and lengths[-1] > self.vocabulary.size:
             raise ValueError(
@@ -66,7 +67,7 @@ class _Copying(Mapping):
     def lengths(self, key: int, start: int, count: int) -> np.ndarray:
         """Symbols in each of the rows [start, start + count), (count,) int64."""
         sources = _source_lengths(np.uint64(key), start, count, self.source_length.start, self.source_length[-1])
-        return 2 + sources * (1 + self.num_copies)
+        return 1 + self.eos + sources * (1 + self.num_copies)
 
     def sample(self, key: int, start: int, count: int) -> Sequences:
         """The rows [start, start + count) of the stream of a key."""
@@ -78,7 +79,7 @@ class _Copying(Mapping):
         mask_input, mask_eos = self.mask == "all", self.mask != "output_no_eos"
         _copy_rows(
             np.uint64(key), start, ends, self.vocabulary.tables, scratch, self.num_copies, self.type == "reverse",
-            mask_input, mask_eos, symbols, predicted,
+            mask_input, mask_eos, self.eos, symbols, predicted,
         )  # fmt: skip
         return Sequences(symbols, ends, predicted)
 
@@ -143,13 +144,13 @@ def _source_lengths(key, start, count, low, high):
 
 @njit(cache=True)
 def _copy_rows(
-    key, start, ends, tables, scratch, num_copies, backwards, mask_input, mask_eos, symbols, predicted
+    key, start, ends, tables, scratch, num_copies, backwards, mask_input, mask_eos, eos, symbols, predicted
 ):  # fmt: skip
     """Writes the rows whose ends are given, and their masks, into `symbols` and `predicted`, (ends[-1],) each."""
     begin = 0
     for index in range(len(ends)):
         end = ends[index]
-        size = (end - begin - 2) // (1 + num_copies)
+        size = (end - begin - 1 - eos) // (1 + num_copies)
         source = symbols[begin : begin + size]
         draw_row(row_state(key, uint64(start + index)) + GOLDEN_GAMMA, tables, source, scratch)
         symbols[begin + size] = _SEP
@@ -159,8 +160,9 @@ def _copy_rows(
             for _ in range(num_copies):
                 symbols[place] = symbol
                 place += 1
-        symbols[place] = _EOS
         predicted[begin : begin + size + 1] = mask_input
         predicted[begin + size + 1 : place] = True
-        predicted[place] = mask_eos
+        if eos:
+            symbols[place] = _EOS
+            predicted[place] = mask_eos
         begin = end

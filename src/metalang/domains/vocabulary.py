@@ -14,7 +14,7 @@ from numba import njit, uint32, uint64
 from pydantic import BeforeValidator, Field
 
 from metalang.ids import NUM_CONTROL
-from metalang.seeds import GOLDEN_GAMMA, below, mix64
+from metalang.seeds import GOLDEN_GAMMA, below, mix64, unit
 from metalang.specs import Size, Spec
 
 _UNIT = 2**40  # weight of the most frequent symbol
@@ -166,8 +166,7 @@ def _draw_distinct(state, tables, out):
         arrival = np.empty(len(rest))
         for index in range(len(rest)):
             state += GOLDEN_GAMMA
-            unit = (float(mix64(state) >> uint64(11)) + 0.5) * 2.0**-53
-            arrival[index] = -np.log(unit) / tables.probability[rest[index]]
+            arrival[index] = -np.log(1.0 - unit(mix64(state))) / tables.probability[rest[index]]
         order = np.argsort(arrival)
         for index in range(len(out) - position):
             out[position + index] = NUM_CONTROL + rest[order[index]]

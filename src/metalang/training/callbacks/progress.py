@@ -23,6 +23,7 @@ class Progress(TrainerCallback):
                 unit=" tokens",
                 unit_scale=True,
                 dynamic_ncols=True,
+                mininterval=1.0,
                 disable=args.disable_tqdm,
             )
 
