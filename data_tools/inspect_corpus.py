@@ -11,7 +11,7 @@ from pathlib import Path
 
 from metalang.building.inspection import describe_corpus, show_documents
 from metalang.corpus import Corpus
-from metalang.errors import reported
+from metalang.errors import ConfigError, reported
 
 
 def main() -> None:
@@ -22,6 +22,8 @@ def main() -> None:
     parser.add_argument("--max_tokens", type=int, default=200, help="tokens to show of each (default: %(default)s)")
     args = parser.parse_args()
     with reported("inspect_corpus"):
+        if args.max_tokens < 1:
+            raise ConfigError(f"--max_tokens {args.max_tokens} shows nothing; give 1 or more")
         corpus = Corpus(args.corpus)
         print(describe_corpus(corpus))
         for document in show_documents(

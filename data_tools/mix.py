@@ -7,10 +7,9 @@ Training on the result (--data_paths corpora/half-identity --data_ratios 1) sees
 """
 
 import argparse
-import os
 from pathlib import Path
 
-from metalang.building import MixedBuild, build_corpus
+from metalang.building import MixedBuild, available_cores, build_corpus
 from metalang.building.inspection import describe_corpus
 from metalang.corpus import Corpus
 from metalang.errors import reported
@@ -36,7 +35,7 @@ def main() -> None:
     parser.add_argument(
         "--workers",
         type=int,
-        default=os.cpu_count(),
+        default=available_cores(),
         help="processes; the bytes do not depend on it (default: %(default)s)",
     )
     args = parser.parse_args()
@@ -47,7 +46,7 @@ def main() -> None:
             shares=parse_shares(args.data_ratios),
             ids=model_ids(load_tokenizer(args.tokenizer).id_space, [folder for _, folder in paths]),
             window_length=args.max_length,
-            num_windows=-(-parse_size(args.num_token) // args.max_length),
+            num_windows=-(-parse_size(args.num_token) // max(1, args.max_length)),
             max_epochs=args.max_epochs,
             seed=args.seed,
         )

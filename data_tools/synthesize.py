@@ -8,10 +8,9 @@ Running it again does nothing when the corpus is there, and goes on where a kill
 """
 
 import argparse
-import os
 from pathlib import Path
 
-from metalang.building import SyntheticBuild, build_corpus
+from metalang.building import SyntheticBuild, available_cores, build_corpus
 from metalang.building.inspection import describe_corpus
 from metalang.corpus import Corpus
 from metalang.domains import read_domain
@@ -29,12 +28,12 @@ def main() -> None:
         "--split",
         choices=["train", "validation", "test"],
         default="train",
-        help="no two share a row (default: %(default)s)",
+        help="each its own stream of rows (default: %(default)s)",
     )
     parser.add_argument(
         "--workers",
         type=int,
-        default=os.cpu_count(),
+        default=available_cores(),
         help="processes; the bytes do not depend on it (default: %(default)s)",
     )
     args = parser.parse_args()

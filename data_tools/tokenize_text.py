@@ -9,15 +9,13 @@ Running it again does nothing when the corpus is there, and goes on where a kill
 """
 
 import argparse
-import os
 from pathlib import Path
 
-from metalang.text.sources import TextSource
-
-from metalang.building import TextBuild, build_corpus
+from metalang.building import TextBuild, available_cores, build_corpus
 from metalang.building.inspection import describe_corpus
 from metalang.corpus import Corpus
 from metalang.errors import reported
+from metalang.text.sources import TextSource
 
 
 def main() -> None:
@@ -47,7 +45,7 @@ def main() -> None:
     parser.add_argument(
         "--workers",
         type=int,
-        default=os.cpu_count(),
+        default=available_cores(),
         help="processes; the bytes do not depend on it (default: %(default)s)",
     )
     args = parser.parse_args()

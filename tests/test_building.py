@@ -153,6 +153,62 @@ def test_a_damaged_unit_of_an_unfinished_build_is_made_again(tmp_path, monkeypat
     assert _bytes(tmp_path / "stopped") == _bytes(tmp_path / "whole")
 
 
+def test_a_killed_build_of_text_goes_on(tmp_path, tokenizer, monkeypatch):
+    monkeypatch.setattr(text, "_UNIT_BYTES", 5000)
+    build = TextBuild(_lines(tmp_path / "lines.jsonl", 1000), tokenizer)
+
+    def write(self, unit, writer, whole=TextBuild.write):
+        if unit == 3:
+            raise InterruptedError
+        yield from whole(self, unit, writer)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(TextBuild, "write", write)
+        with pytest.raises(InterruptedError):
+            build_corpus(build, tmp_path / "stopped")
+    build_corpus(build, tmp_path / "stopped")
+    build_corpus(build, tmp_path / "whole")
+    assert _bytes(tmp_path / "stopped") == _bytes(tmp_path / "whole")
+
+
+def test_two_processes_that_build_into_one_folder_give_one_corpus(tmp_path):
+    command = [
+        sys.executable, ROOT / "data_tools/synthesize.py", "--num_token", "100M", "--data_config",
+        ROOT / "configs/domains/identity.json", "--workers", "1", "--output_dir", tmp_path / "both",
+    ]  # fmt: skip
+    running = [subprocess.Popen(command, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL) for _ in range(2)]
+    printed = [process.communicate()[1].decode() for process in running]
+    assert [process.returncode for process in running] == [0, 0], printed
+    Corpus(tmp_path / "both").verify()
+    assert not list((tmp_path / "both").glob("*.partial"))
+
+
+def test_an_unfinished_build_without_a_unit_is_taken_over(tmp_path, tokenizer):
+    (tmp_path / "lines.jsonl").write_text('{"text": "one"}\n{"text": \n')
+    with pytest.raises(ConfigError, match="line 2"):
+        build_corpus(TextBuild(TextSource(str(tmp_path / "lines.jsonl")), tokenizer), tmp_path / "out")
+    (tmp_path / "lines.jsonl").write_text('{"text": "one"}\n{"text": "two"}\n')
+    assert (
+        build_corpus(TextBuild(TextSource(str(tmp_path / "lines.jsonl")), tokenizer), tmp_path / "out").num_documents
+        == 2
+    )
+
+
+def test_a_build_of_nothing_is_refused_and_leaves_nothing(tmp_path, tokenizer):
+    (tmp_path / "one.txt").write_text("One document alone.")
+    source = TextSource(str(tmp_path / "one.txt"))
+    splits = {}
+    for split in ("train", "validation"):
+        build = TextBuild(source, tokenizer, split=split, validation_ratio=0.5)
+        try:
+            splits[split] = build_corpus(build, tmp_path / split).num_documents
+        except ConfigError as error:
+            splits[split] = str(error)
+            assert list((tmp_path / split).iterdir()) == []
+    assert sorted(map(type, splits.values()), key=str) == [int, str]
+    assert any("would hold no tokens" in str(value) for value in splits.values())
+
+
 def test_a_killed_build_goes_on_and_gives_the_bytes_of_one_that_was_not(tmp_path):
     command = [
         sys.executable, ROOT / "data_tools/synthesize.py", "--num_token", "300M", "--data_config",

@@ -1,6 +1,8 @@
 """Corpora on disk: bytes, reading, and the refusal of whatever is damaged."""
 
 import json
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -109,12 +111,23 @@ def test_a_missing_file_is_named(folder):
         Corpus(folder)
 
 
+def test_a_corpus_of_many_shards_needs_few_file_descriptors(tmp_path):
+    _write(tmp_path, [[([number % 90, 2], None)] for number in range(300)])
+    code = (
+        "import resource, sys\nresource.setrlimit(resource.RLIMIT_NOFILE, (400, 400))\n"
+        "from metalang.corpus import Corpus\ncorpus = Corpus(sys.argv[1])\n"
+        "print(int(corpus.read(0, 600)[0].sum()), corpus.documents_per_source())"
+    )
+    done = subprocess.run([sys.executable, "-c", code, tmp_path], capture_output=True, text=True, check=False)
+    assert done.stdout == f"{sum(number % 90 + 2 for number in range(300))} {{'toy': (300, 600)}}\n", done.stderr[-500:]
+
+
 def test_an_index_of_another_shard_is_refused(folder):
     content = bytearray((folder / "00000.idx").read_bytes())
     content[17] = 4
     (folder / "00000.idx").write_bytes(bytes(content))
-    with pytest.raises(CorpusError, match=r"shard 0 .* is damaged: its header is not that of 2 documents of uint16"):
-        Corpus(folder)
+    with pytest.raises(CorpusError, match=r"00000\.idx is damaged: its header is not that of 2 documents of uint16"):
+        Corpus(folder).document(0)
 
 
 def test_another_version_is_refused(folder):

@@ -67,6 +67,15 @@ def test_a_permutation_visits_every_place_once(size, key):
     assert sorted(permuted(np.arange(size), size, np.uint64(key)).tolist()) == list(range(size))
 
 
+def test_small_permutations_are_all_as_likely():
+    counts: dict[tuple[int, ...], int] = {}
+    for key in range(24_000):
+        order = tuple(permuted(np.arange(4), 4, np.uint64(key)).tolist())
+        counts[order] = counts.get(order, 0) + 1
+    assert len(counts) == 24
+    assert sum((count - 1000) ** 2 / 1000 for count in counts.values()) < 60.0  # 23 degrees of freedom: p below 5e-5
+
+
 def test_permutations_of_different_keys_have_nothing_in_common():
     one, two = (permuted(np.arange(10_000), 10_000, np.uint64(key)) for key in (1, 2))
     assert int((one == two).sum()) < 10
@@ -100,7 +109,7 @@ def test_the_order_is_golden(tmp_path):
     """A changed order is a change of format: say so in CHANGELOG.md."""
     sources, windows = _mixture(tmp_path, [40, 24], [2, 1]).locate(np.arange(12))
     assert sources.tolist() == [0, 1, 0, 0, 1, 0, 0, 1, 0, 0, 1, 0]
-    assert windows.tolist() == [9, 5, 7, 8, 3, 4, 5, 2, 1, 3, 1, 6]
+    assert windows.tolist() == [9, 1, 2, 1, 5, 3, 4, 4, 8, 5, 0, 6]
 
 
 def test_one_index_alone_gives_what_the_batch_gives(tmp_path):
@@ -150,7 +159,8 @@ def test_too_many_epochs_are_refused_with_what_would_do(tmp_path):
         (["-0.5", "1.5"], "--data_ratios -0.5 is no share"),
         (["half", "0.5"], "half is no number"),
         (["nan", "0.5"], "nan is no share"),
-        (["0.1234567", "0.8765433"], "at most six decimals"),
+        (["0.0000001", "0.9999999"], "--data_ratios 0.0000001 is no share"),
+        (["0.5", "0.499998"], "sum to 0.999998 and should sum to 1"),
     ],
 )
 def test_ratios_that_are_no_shares_are_refused_with_both_numbers(ratios, message):
@@ -161,6 +171,11 @@ def test_ratios_that_are_no_shares_are_refused_with_both_numbers(ratios, message
 def test_ratios_may_miss_one_by_a_millionth():
     assert parse_shares(["0.333333", "0.333333", "0.333333"]) == (1, 1, 1)
     assert parse_shares(["0.333334", "0.333333", "0.333334"]) == (333334, 333333, 333334)
+
+
+def test_ratios_of_more_than_six_decimals_are_rounded_and_lose_nothing():
+    assert parse_shares(["0.3333333", "0.6666667"]) == (333333, 666667)
+    assert parse_shares([1 / 3, 1 / 3, 1 / 3]) == (333334, 333333, 333333)
 
 
 def test_ratios_that_do_not_fit_the_paths_in_number_are_refused(tmp_path):

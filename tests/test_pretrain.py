@@ -164,7 +164,8 @@ def test_a_resumed_run_is_the_uninterrupted_one_bit_for_bit(whole, data):
 
 
 def test_a_resume_with_another_global_batch_is_refused(whole, data):
-    code, printed = _run(_command(data, whole[0], *_WHOLE, "--resume_training", "True", batch=2))
+    more = ("--resume_training", "True", "--nl_eval_data_path", f"{data}/lines.jsonl")
+    code, printed = _run(_command(data, whole[0], *_WHOLE, *more, batch=2))
     assert code != 0
     assert "is of another run (tokens a step: 256 then, 128 now)" in printed
 

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from metalang.errors import ConfigError
 from metalang.text.spm import PROBES
-from metalang.text.tokenizer import load_tokenizer
+from metalang.text.tokenizer import fingerprint_of, load_tokenizer
 
 DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
 LINES = [
@@ -190,6 +190,43 @@ def test_another_vocabulary_or_another_eos_is_another_fingerprint(tmp_path):
     assert load_tokenizer(str(first), eos_token="<s>").fingerprint != fingerprint
 
 
+def serialized(**parts: object) -> str:
+    model = {"type": "BPE", "unk_token": None, "vocab": {"a": 0, "b": 1, "ab": 2}, "merges": [["a", "b"]]}
+    end = {"id": 3, "content": "</s>", "special": True, "lstrip": False}
+    content = {"version": "1.0", "added_tokens": [end], "normalizer": {"type": "NFC"}, "model": model}
+    return json.dumps(content | {"pre_tokenizer": {"type": "ByteLevel", "use_regex": True}, "decoder": None} | parts)
+
+
+def test_what_ids_do_not_depend_on_has_no_part_in_the_fingerprint():
+    model = json.loads(serialized())["model"]
+    end = {"id": 3, "content": "</s>", "special": True}
+    meta = {"id": 4, "content": "<meta_lang_0>", "special": True}
+    assert fingerprint_of(serialized(), "</s>") == "b4f74c9439840e55"
+    for same in (
+        {"version": "2.0", "a_new_part": {"type": "Any"}, "decoder": {"type": "ByteLevel"}, "padding": {"length": 3}},
+        {"model": model | {"a_new_setting": False, "another": None}},
+        {"normalizer": {"type": "NFC", "a_new_setting": None}},
+        {"added_tokens": [end, meta]},
+    ):
+        assert fingerprint_of(serialized(**same), "</s>") == "b4f74c9439840e55"
+
+
+def test_whatever_ids_depend_on_changes_the_fingerprint():
+    model = json.loads(serialized())["model"]
+    others = [
+        {"model": model | {"merges": []}},
+        {"model": model | {"vocab": {"b": 0, "a": 1, "ab": 2}}},
+        {"model": model | {"a_new_setting": True}},
+        {"model": model | {"unk_token": "a"}},
+        {"normalizer": None},
+        {"pre_tokenizer": {"type": "ByteLevel", "use_regex": False}},
+        {"added_tokens": []},
+        {"added_tokens": [{"id": 3, "content": "</s>", "special": False}]},
+    ]
+    fingerprints = [fingerprint_of(serialized(**other), "</s>") for other in [{}, *others]]
+    assert len({*fingerprints, fingerprint_of(serialized(), "a")}) == 10
+
+
 def test_meta_tokens_stand_behind_the_text_ids(model):
     tokenizer = load_tokenizer(str(model))
     larger = tokenizer.with_meta_tokens(10032)
@@ -237,6 +274,7 @@ def test_a_tokenizer_whose_unknown_characters_are_eos_is_refused(tmp_path):
 def test_the_neox_file_has_its_known_ids(tmp_path):
     tokenizer = load_tokenizer(str(real("neox/20B_tokenizer.json")))
     assert (tokenizer.text_size, tokenizer.eos_id, tokenizer.num_meta_lang_tokens) == (50277, 0, 0)
+    assert tokenizer.fingerprint == "2d627e35e45a1bdc"
     assert encode(tokenizer, "Hello world") == [12092, 1533]
     assert 0 not in encode(tokenizer, "a<|endoftext|>b")
     assert tokenizer.decode(encode(tokenizer, "a<|endoftext|>\n    b")) == "a<|endoftext|>\n    b"
@@ -260,13 +298,32 @@ def test_a_folder_of_gpt2_files_loads_by_its_class(tmp_path):
 
 def test_eos_is_named_by_the_user_or_known_or_asked_for(tmp_path):
     path = toy_json(tmp_path / "t.json", {"?": 0, "a": 1, "stop": 2})
-    with pytest.raises(ConfigError, match=r"has none of <\|endoftext\|>, .*--eos_token"):
+    with pytest.raises(
+        ConfigError, match=r'has none of <\|endoftext\|>, .*; put {"eos_token": "ITS TOKEN"} into token'
+    ):
         load_tokenizer(str(path))
     with pytest.raises(ConfigError, match="EOS token 'halt' is not in the vocabulary"):
         load_tokenizer(str(path), eos_token="halt")
     known = toy_json(tmp_path / "known.json", {"?": 0, "[SEP]": 1, "<eos>": 2})
     assert load_tokenizer(str(known)).eos_id == 2
     assert load_tokenizer(str(known), eos_token="[SEP]").eos_id == 1
+
+
+def test_eos_is_read_from_the_folder_of_the_tokenizer(tmp_path):
+    model = {"type": "BPE", "vocab": {"s": 0, "stop": 1}, "merges": []}
+    toy_json(tmp_path / "tokenizer.json", {}, model=model)
+    (tmp_path / "tokenizer_config.json").write_text('{"eos_token": "stop"}')
+    assert load_tokenizer(str(tmp_path)).eos_id == 1
+
+
+@pytest.mark.parametrize("name", ["", " "])
+def test_an_empty_name_is_not_the_current_folder(tmp_path, monkeypatch, name):
+    toy_json(tmp_path / "tokenizer.json", {"?": 0, "</s>": 1, "a": 2})
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(
+        ConfigError, match=r"an empty name is given for the tokenizer \(is a shell variable unset\?\); "
+    ):
+        load_tokenizer(name)
 
 
 @pytest.mark.parametrize("name", ["./nowhere", "nowhere.model", "/nowhere/tokenizer.json"])

@@ -3,6 +3,7 @@
 import json
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -12,7 +13,7 @@ from metalang.errors import ConfigError
 from metalang.text.readers import BadLines
 from metalang.text.sources import TextSource
 from metalang.text.tokenizer import load_tokenizer
-from metalang.text.train_tokenizer import bytes_per_token, train_tokenizer
+from metalang.text.train_tokenizer import bytes_per_token, sentences, train_tokenizer
 
 ROOT = Path(__file__).resolve().parents[1]
 DATA = ROOT.parent / "shared" / "data"
@@ -106,6 +107,13 @@ def test_a_folder_that_holds_something_else_is_refused(tmp_path):
     assert content(tmp_path) == {"thesis.txt": b"years of work"}
 
 
+@pytest.mark.parametrize("manifest", ["[]", '{"version": 2}', "no"])
+def test_a_folder_whose_manifest_is_none_of_ours_is_refused(tmp_path, manifest):
+    (tmp_path / "metalang_tokenizer.json").write_text(manifest)
+    with pytest.raises(ConfigError, match=r"holds no tokenizer of ours \(no metalang_tokenizer.json of version 1\)"):
+        train_tokenizer(PYDOC, vocab_size=1024, output_dir=tmp_path)
+
+
 def test_a_damaged_folder_is_refused(tmp_path):
     train_tokenizer(PYDOC, vocab_size=1024, output_dir=tmp_path / "a")
     (tmp_path / "a" / "tokenizer.json").write_text("{}")
@@ -125,6 +133,14 @@ def test_a_vocabulary_that_does_not_fit_the_text_is_refused(tmp_path):
     assert [path.name for path in tmp_path.iterdir()] == ["a.txt"]
 
 
+@pytest.mark.parametrize("content", [b" \n\n\t ", b"\0" * 5000, b"\n\0\n\0"])
+def test_text_without_a_character_is_refused(tmp_path, content):
+    (tmp_path / "a.txt").write_bytes(content)
+    with pytest.raises(ConfigError, match=r"'.*a\.txt' holds no text; name a source that does"):
+        train_tokenizer([TextSource(str(tmp_path / "a.txt"))], vocab_size=300, output_dir=tmp_path / "out")
+    assert [path.name for path in tmp_path.iterdir()] == ["a.txt"]
+
+
 def test_settings_out_of_range_are_refused(tmp_path):
     for options, reason in (
         ({"character_coverage": 1.5}, r"character_coverage 1\.5 does not lie in \(0, 1\]"),
@@ -140,6 +156,20 @@ def test_user_defined_symbols_are_one_id(tmp_path):
     tokenizer = load_tokenizer(str(out))
     assert tokenizer.hf.convert_tokens_to_ids(["<code>", "\n\n"]) == [3, 4]
     assert tokenizer.encode(["<code>\n\n<code>"])[0].tolist() == [3, 4, 3]
+
+
+def test_sentences_are_lines_and_long_lines_are_cut_at_spaces():
+    assert list(sentences(iter(["a b\n\n c ", "d"]))) == ["a b", " c ", "d"]
+    assert list(sentences(iter(["x" * 4096]))) == ["x" * 4096]
+    assert list(sentences(iter(["x" * 4097]))) == ["x" * 1024, "x" * 3073]
+    assert list(sentences(iter(["я" * 3000]))) == ["я" * 1024, "я" * 1976]
+    assert list(sentences(iter(["x" * 1000 + " " + "y" * 5000]))) == ["x" * 1000, " " + "y" * 1023, "y" * 3977]
+
+
+def test_one_line_of_sixteen_million_characters_is_cut_in_a_moment():
+    begin = time.monotonic()
+    assert sum(map(len, sentences(iter(["whale ship ocean " * 1_000_000])))) == 17_000_000
+    assert time.monotonic() - begin < 2
 
 
 def test_documents_of_one_long_line_are_learned_from(tmp_path):

@@ -3,6 +3,8 @@
 import json
 import logging
 import os
+import subprocess
+import sys
 import time
 from pathlib import Path
 
@@ -18,11 +20,12 @@ from metalang.text.sources import TextSource
 from metalang.text.tokenizer import load_tokenizer
 from metalang.text.train_tokenizer import train_tokenizer
 from metalang.training.checkpoints import claim_output, mark_complete, newest_complete, require_unchanged
-from metalang.training.config import ModelArguments, parse_arguments
+from metalang.training.config import ModelArguments, parse_arguments, require_one_gpu
 from metalang.training.dataset import EvaluationDataset, MixtureDataset
 from metalang.training.deepspeed_json import check_deepspeed_json
 from metalang.training.environment import prepare_environment
-from metalang.training.model import build_model
+from metalang.training.generation import continue_text
+from metalang.training.model import build_model, read_architecture
 from metalang.training.objectives import causal, cross_entropy
 from metalang.training.trainer import MetalangTrainer
 
@@ -61,12 +64,19 @@ def _arguments(**changes):
 
 def test_the_documented_flags_mean_what_they_say(tmp_path):
     settings = parse_arguments(
-        _flags(tmp_path, "--eval_on_start", "--save_strategy", "steps", "--bf16", "True", "--gather_weights", "False")
+        _flags(
+            tmp_path,
+            *("--eval_on_start", "--nl_eval_data_path", "b", "--save_strategy", "steps", "--bf16", "True"),
+            *("--gather_weights", "False", "--save_total_limit", "2", "--seed", "4294967295"),
+        )
     )
     run = settings.run
     assert (run.eval_on_start, run.bf16, run.gather_weights, run.resume_training) == (True, True, False, False)
     assert (run.train_sampling_strategy, run.logging_nan_inf_filter, run.windows_per_step) == ("sequential", False, 8)
     assert settings.model.random_initialize is True
+    assert (settings.data.sample_by, settings.data.on_bad_line) == ("document", "error")
+    data = parse_arguments(_flags(tmp_path, "--sample_by", "line", "--on_bad_line", "skip")).data
+    assert (data.sample_by, data.on_bad_line) == ("line", "skip")
 
 
 @pytest.mark.parametrize(
@@ -82,11 +92,42 @@ def test_the_documented_flags_mean_what_they_say(tmp_path):
         (["--label_smoothing_factor", "0.1"], "--label_smoothing_factor has no effect on our loss"),
         (["--resume_training", "True"], "--resume_training True needs --deepspeed"),
         (["--deepspeed", "missing.json"], "missing.json: No such file"),
+        (
+            ["--eval_strategy", "steps", "--eval_steps", "5"],
+            "--eval_strategy steps has nothing to evaluate on; give --nl",
+        ),
+        (["--eval_on_start"], "--eval_on_start has nothing to evaluate on; give --nl_eval_data_path"),
+        (["--ignore_data_skip", "True"], "--ignore_data_skip True would train again on the first windows"),
+        (["--auto_find_batch_size", "True"], "--auto_find_batch_size True would change the batch"),
+        (
+            ["--save_total_limit", "1"],
+            "--save_total_limit 1 would leave no complete checkpoint between two saves; give 2",
+        ),
+        (["--save_total_limit", "0"], "--save_total_limit 0 would leave no complete checkpoint"),
+        (["--load_best_model_at_end", "True"], "needs --metric_for_best_model: .*; give <eval name>_loss"),
+        (["--per_device_train_batch_size", "0"], "--per_device_train_batch_size 0 is no count; give 1 or more"),
+        (["--per_device_eval_batch_size", "-1"], "--per_device_eval_batch_size -1 is no count"),
+        (["--gradient_accumulation_steps", "0"], "--gradient_accumulation_steps 0 is no count"),
+        (["--seed", "-1"], "--seed -1 is no seed; give 0 to 4294967295"),
+        (["--data_seed", "4294967296"], "--data_seed 4294967296 is no seed"),
+        (["--max_stepz", "5"], r"^--max_stepz is no flag; did you mean --max_steps\?$"),
+        (["--data_ratioz=1"], r"^--data_ratioz is no flag; did you mean --data_ratios\?$"),
+        (["--qqqq", "5"], "^--qqqq is no flag; --help names them all$"),
+        (["--seed", "1", "2"], "^'2' belongs to no flag; "),
     ],
 )
 def test_a_flag_that_cannot_be_meant_is_refused(tmp_path, more, message):
     with pytest.raises(ConfigError, match=message):
         parse_arguments(_flags(tmp_path, *more))
+
+
+def test_one_process_takes_at_most_one_gpu():
+    require_one_gpu(0)
+    require_one_gpu(1)
+    with pytest.raises(
+        ConfigError, match=r"one process has 8 GPUs .* deepspeed --include localhost:0-7 train/pretrain"
+    ):
+        require_one_gpu(8)
 
 
 def test_bf16_without_a_gpu_says_what_to_add(tmp_path):
@@ -111,6 +152,26 @@ def test_bf16_without_a_gpu_says_what_to_add(tmp_path):
         ({"train_batch_size": 32}, 'sets train_batch_size to 32; write "auto" there and use --per_device_train_batch'),
         ({"bf16": {"enabled": True}}, 'sets bf16.enabled to True; write "auto" there and use --bf16'),
         ([1], "holds no object"),
+        ({"zero_optimization": True}, "has zero_optimization True, which is no object; its keys can be stage, "),
+        ({"zero_optimization": None}, "has zero_optimization None, which is no object"),
+        ({"zero_optimization": {"offload_param": None}}, r"zero_optimization\.offload_param None, which is no object"),
+        ({"bf16": "auto"}, "has bf16 'auto', which is no object; its keys can be enabled, "),
+        ({"bf16": {"enable": "auto"}}, r"key bf16\.enable of no meaning; did you mean 'enabled'"),
+        ({"fp16": {"loss_scal": 0}}, r"key fp16\.loss_scal of no meaning; did you mean 'loss_scale'"),
+        (
+            {"zero_optimization": {"stage": 2, "offload_optimizer": {"devise": "cpu"}}},
+            r"key zero_optimization\.offload_optimizer\.devise of no meaning; did you mean 'device'",
+        ),
+        ({"zero_optimization": {"offload_param": {"pin": True}}}, r"key zero_optimization\.offload_param\.pin of no m"),
+        (
+            {"zero_optimization": {"offload_param": "cpu"}},
+            r"has zero_optimization\.offload_param 'cpu', which is no obj",
+        ),
+        ({"zero_optimization": {"stage": 3}}, 'without "stage3_gather_16bit_weights_on_model_save": true'),
+        (
+            {"zero_optimization": {"stage": 3, "stage3_gather_16bit_weights_on_model_save": False}},
+            "or set --gather_weights False",
+        ),
     ],
 )
 def test_a_deepspeed_json_that_would_override_the_flags_is_refused_with_the_fix(tmp_path, config, message):
@@ -118,6 +179,22 @@ def test_a_deepspeed_json_that_would_override_the_flags_is_refused_with_the_fix(
     path.write_text(json.dumps(config))
     with pytest.raises(ConfigError, match=message):
         check_deepspeed_json(path)
+
+
+@pytest.mark.parametrize("text", ['{"bf16": {"enabled": "auto"}} // why', '{"bf16": {},}', ""])
+def test_a_deepspeed_json_is_json_as_accelerate_reads_it(tmp_path, text):
+    path = tmp_path / "ds.json"
+    path.write_text(text)
+    with pytest.raises(ConfigError, match=r"ds\.json is not JSON: .*; mend it \(JSON has no comments"):
+        check_deepspeed_json(path)
+
+
+def test_zero3_need_not_gather_what_is_not_saved(tmp_path):
+    path = tmp_path / "ds.json"
+    path.write_text('{"zero_optimization": {"stage": 3, "offload_optimizer": {"device": "cpu"}}}')
+    check_deepspeed_json(path, gather_weights=False)
+    with pytest.raises(ConfigError, match="has ZeRO stage 3 without"):
+        parse_arguments(_flags(tmp_path, "--deepspeed", str(path)))
 
 
 def test_a_stale_lock_of_a_compilation_is_named_and_a_fresh_one_is_not(tmp_path):
@@ -195,11 +272,101 @@ def test_windows_longer_than_the_model_are_refused(tokenizer):
     [
         ("no/such-folder-or-model", "is no folder on this disk, and the hub did not give it"),
         ("missing.json", "missing.json: No such file"),
+        ("", "an empty name is given for --model_name_or_path"),
+        ("/nowhere", "'/nowhere' does not exist; give a model folder"),
     ],
 )
 def test_a_model_that_is_not_there_is_refused_in_one_line(tokenizer, name, message):
     with pytest.raises(ConfigError, match=message):
         build_model(_arguments(model_name_or_path=name), tokenizer, seed=1, max_length=32)
+
+
+def _architecture(tmp_path, **changes):
+    fields = json.loads(Path(TINY).read_text()) | changes
+    path = tmp_path / "architecture.json"
+    path.write_text(json.dumps({key: value for key, value in fields.items() if value is not None}))
+    return str(path)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        (
+            {"hidden_size": 30, "num_attention_heads": 4},
+            "is no architecture: The hidden size is not divisible by the n",
+        ),
+        ({"hidden_size": "x"}, "is no architecture: Field 'hidden_size' expected int, got str .value: 'x'.; mend"),
+        ({"hidden_size": 0}, "has hidden_size 0; give 1 or more"),
+        ({"num_hidden_layers": -1}, "has num_hidden_layers -1; give 1 or more"),
+        ({"hidden_act": "gelux"}, "describes a model that cannot be made: 'gelux'; mend"),
+        ({"hidden_sizes": 64}, "has a key 'hidden_sizes' that gpt_neox does not read; did you mean 'hidden_size'"),
+        ({"hidden_size": None}, "does not say hidden_size; write it down"),
+        ({"num_attention_heads": None}, "does not say num_attention_heads; write it down"),
+        ({"model_type": "gpt_neoxx"}, "has the model_type 'gpt_neoxx', which .*; did you mean 'gpt_neox'"),
+        ({"model_type": None}, "has the model_type None, which transformers does not know; name one"),
+        ({"model_type": "vit"}, "that vit does not read"),
+    ],
+)
+def test_an_architecture_that_cannot_be_meant_is_refused_in_one_line(tokenizer, tmp_path, changes, message):
+    with pytest.raises(ConfigError, match=message) as caught:
+        build_model(_arguments(model_name_or_path=_architecture(tmp_path, **changes)), tokenizer, seed=1, max_length=32)
+    assert "\n" not in str(caught.value)
+
+
+def test_an_architecture_file_without_an_object_is_refused(tokenizer, tmp_path):
+    (tmp_path / "a.json").write_text("[1]")
+    with pytest.raises(ConfigError, match=r"a\.json holds no object; take configs/models"):
+        build_model(_arguments(model_name_or_path=str(tmp_path / "a.json")), tokenizer, seed=1, max_length=32)
+
+
+@pytest.mark.parametrize(
+    ("kind", "sizes"),
+    [
+        ("gpt2", {"n_embd": 8, "n_layer": 1, "n_head": 2, "n_positions": 64}),
+        ("gpt2", {"hidden_size": 8, "num_hidden_layers": 1, "num_attention_heads": 2}),
+        ("mamba", {"hidden_size": 8, "num_hidden_layers": 1, "torch_dtype": "float32"}),
+        (
+            "llama",
+            {"hidden_size": 8, "num_hidden_layers": 1, "num_attention_heads": 2, "rope_theta": 5e5, "dtype": "float32"},
+        ),
+    ],
+)
+def test_architectures_of_other_kinds_are_read_with_their_own_names(tmp_path, kind, sizes):
+    path = tmp_path / "a.json"
+    path.write_text(json.dumps({"model_type": kind, "architectures": ["A"], "transformers_version": "5.0.0"} | sizes))
+    config = read_architecture(str(path))
+    assert (config.hidden_size, config.num_hidden_layers) == (8, 1)
+
+
+@pytest.mark.parametrize("kind", ["gpt2", "llama"])
+def test_sizes_left_out_are_asked_for_by_the_name_of_their_kind(tmp_path, kind):
+    path = tmp_path / "a.json"
+    path.write_text(json.dumps({"model_type": kind}))
+    name = {"gpt2": "n_embd", "llama": "hidden_size"}[kind]
+    with pytest.raises(ConfigError, match=f"does not say {name}; "):
+        read_architecture(str(path))
+
+
+@pytest.mark.parametrize(
+    ("files", "message"),
+    [
+        ({}, r"is no model folder \(no config\.json\); give a model folder"),
+        ({"config.json": "{broken"}, "has no usable config.json: It looks like .* is not a valid JSON file; mend it"),
+        ({"config.json": "{}"}, "has no usable config.json: Unrecognized model"),
+        ({"config.json": Path(TINY).read_text()}, "has no usable weights: Error no file named model.safetensors"),
+        (
+            {"config.json": Path(TINY).read_text(), "model.safetensors": "abc"},
+            "has no usable weights: Error while deserializing header",
+        ),
+    ],
+)
+def test_a_folder_that_is_no_model_is_refused_in_one_line(tokenizer, tmp_path, files, message):
+    for name, text in files.items():
+        (tmp_path / name).write_text(text)
+    arguments = _arguments(model_name_or_path=str(tmp_path), random_initialize=False)
+    with pytest.raises(ConfigError, match=message) as caught:
+        build_model(arguments, tokenizer, seed=1, max_length=32)
+    assert "\n" not in str(caught.value)
 
 
 # Windows and loss
@@ -268,7 +435,7 @@ def test_the_evaluated_loss_is_the_mean_over_all_ids_whatever_the_batch(source, 
     assert abs(measured["eval_text_perplexity"] - np.exp(total / count)) < 1e-2
 
 
-# Saved models and checkpoints
+# Saved models
 
 
 def test_a_saved_model_and_its_tokenizer_load_without_a_warning(tokenizer, tmp_path, caplog, recwarn):
@@ -283,6 +450,79 @@ def test_a_saved_model_and_its_tokenizer_load_without_a_warning(tokenizer, tmp_p
     assert loaded.convert_tokens_to_ids("<meta_lang_39>") == 639
     assert model.config.eos_token_id == loaded.eos_token_id == tokenizer.eos_id
     assert load_tokenizer(str(tmp_path)).fingerprint == tokenizer.fingerprint
+
+
+# Text
+
+
+@pytest.fixture(scope="module")
+def trained(tokenizer, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("trained")
+    build_model(_arguments(), tokenizer, seed=1, max_length=32).save_pretrained(folder)
+    tokenizer.save(folder)
+    return str(folder)
+
+
+def _generate(*arguments):
+    command = [sys.executable, "train/generate.py", *arguments]
+    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=120)
+
+
+def test_a_prompt_is_continued_alone_on_stdout_and_the_same_for_one_seed(trained):
+    flags = (trained, "--prompt", "The lobster", "--max_new_tokens", "5")
+    one, again = _generate(*flags), _generate(*flags)
+    assert one.returncode == 0, one.stderr
+    assert one.stdout.startswith("The lobster")
+    assert one.stdout == again.stdout
+
+
+def test_the_likeliest_continuation_depends_on_no_seed(trained):
+    one, other = (
+        continue_text(trained, "The lobster", max_new_tokens=5, temperature=0.0, seed=seed) for seed in (0, 2**32 - 1)
+    )
+    assert one == other
+    assert one.startswith("The lobster")
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"prompt": ""}, "--prompt is empty; give the text to continue"),
+        ({"max_new_tokens": 0}, "--max_new_tokens 0 adds nothing; give 1 or more"),
+        ({"seed": -1}, "--seed -1 is no seed; give 0 to 4294967295"),
+        ({"seed": 2**32}, "--seed 4294967296 is no seed"),
+        ({"temperature": -1.0}, r"--temperature -1\.0 is no temperature"),
+        ({"temperature": float("nan")}, "--temperature nan is no temperature"),
+        ({"model": "/nowhere"}, "'/nowhere' does not exist; give a model folder"),
+        (
+            {"model": "configs/models/tiny.json"},
+            r"tiny\.json is no model folder \(no config\.json\); give a model folder",
+        ),
+        ({"model": ""}, "an empty name is given for the model"),
+    ],
+)
+def test_what_cannot_be_continued_is_refused_in_one_line(trained, monkeypatch, changes, message):
+    monkeypatch.chdir(ROOT)
+    asked = {"model": trained, "prompt": "The", "max_new_tokens": 5, "temperature": 0.8, "seed": 0} | changes
+    with pytest.raises(ConfigError, match=message) as caught:
+        continue_text(**asked)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("more", "message"),
+    [
+        (["--max_new_tokens", "abc"], "generate: 'abc' is not a whole number; write it as 5000000"),
+        (["--seed", "-1"], "generate: --seed -1 is no seed; give 0 to 4294967295, such as 0"),
+    ],
+)
+def test_a_flag_of_generate_that_cannot_be_meant_is_one_line(trained, more, message):
+    done = _generate(trained, "--prompt", "The", *more)
+    assert (done.returncode, done.stdout, done.stderr.count("\n")) == (1, "", 1)
+    assert done.stderr.startswith(message)
+
+
+# Checkpoints
 
 
 def _checkpoint(folder, step, *, unchanged=None):

@@ -13,7 +13,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("model", help="model folder (--output_dir of a run), or a hub name")
     parser.add_argument("--prompt", required=True, help="text to continue")
-    parser.add_argument("--max_new_tokens", type=parse_size, default=40, help="tokens to add (default: %(default)s)")
+    parser.add_argument("--max_new_tokens", default="40", help="tokens to add: 40, 2K (default: %(default)s)")
     parser.add_argument("--temperature", type=float, default=0.8, help="0: the likeliest token (default: %(default)s)")
     parser.add_argument("--seed", type=int, default=0, help="names the draw (default: %(default)s)")
     args = parser.parse_args()
@@ -24,7 +24,7 @@ def main() -> None:
             continue_text(
                 args.model,
                 args.prompt,
-                max_new_tokens=args.max_new_tokens,
+                max_new_tokens=parse_size(args.max_new_tokens),
                 temperature=args.temperature,
                 seed=args.seed,
             )

@@ -19,8 +19,8 @@ from metalang.training.environment import leave, prepare_environment
 
 
 def main() -> None:
-    with reported("pretrain", speaks=os.environ.get("RANK", "0") == "0"):
-        prepare_environment(os.environ)
+    with reported("pretrain", rank=int(os.environ.get("RANK", "0"))):
+        prepare_environment(os.environ, sys.argv[1:])
         from metalang.training.config import parse_arguments
         from metalang.training.run import pretrain
 

@@ -8,9 +8,14 @@ MetalangError
 A message says what is wrong, with the value; what would be right; what to do.
 """
 
+import os
+import socket
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+
+_PATIENCE_SECONDS = 3
 
 
 class MetalangError(Exception):
@@ -30,10 +35,11 @@ class MismatchError(MetalangError):
 
 
 @contextmanager
-def reported(command: str, *, speaks: bool = True) -> Iterator[None]:
-    """Turns an error of ours into one line on stderr and exit code 1; anything else passes through.
+def reported(command: str, *, rank: int = 0) -> Iterator[None]:
+    """Turns an error of ours, or of the disk, into one line on stderr and exit 1; any other passes through.
 
-    Of several ranks that meet the same error, one `speaks`.
+    Ranks past the first wait a little before they speak: most errors meet all, and the launcher ends all ranks with
+    the first that ends.
 
     >>> with reported("mix"):
     ...     print("done")
@@ -41,7 +47,11 @@ def reported(command: str, *, speaks: bool = True) -> Iterator[None]:
     """
     try:
         yield
-    except MetalangError as error:
-        if speaks:
-            print(f"{command}: {' '.join(str(error).split())}", file=sys.stderr, flush=True)
+    except BrokenPipeError:
+        os._exit(0)  # whoever read our output has read enough
+    except (MetalangError, OSError, MemoryError) as error:
+        time.sleep(_PATIENCE_SECONDS if rank else 0)
+        who = f"{command} (rank {rank} on {socket.gethostname()})" if rank else command
+        said = " ".join(str(error).split()) or type(error).__name__
+        print(f"{who}: {said}", file=sys.stderr, flush=True)
         sys.exit(1)

@@ -7,12 +7,14 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, BinaryIO
 
-_ASIDE = ".partial"
+from metalang.errors import CorpusError
+
+ASIDE = ".partial"
 
 
 def aside(path: Path) -> Path:
     """Where a file is written before it gets its name."""
-    return path.with_name(path.name + _ASIDE)
+    return path.with_name(f"{path.name}.{os.getpid()}{ASIDE}")
 
 
 def publish(path: Path) -> None:
@@ -33,6 +35,14 @@ def written(path: Path) -> Iterator[BinaryIO]:
         file.flush()
         os.fsync(file.fileno())
     publish(path)
+
+
+def read_json(path: Path) -> Any:
+    """What a JSON file of ours holds. Raises CorpusError where it does not parse: nobody but us writes it."""
+    try:
+        return json.loads(path.read_bytes())
+    except (OSError, ValueError, RecursionError) as error:
+        raise CorpusError(f"{path} is damaged ({error}); remove it, and make again what it belongs to") from None
 
 
 def write_json(path: Path, value: Any) -> None:

@@ -12,6 +12,10 @@ from typing import Any
 import numpy as np
 from numba import float64, njit, uint64
 
+from metalang.kernels import keep_kernels
+
+keep_kernels()
+
 GOLDEN_GAMMA = np.uint64(0x9E3779B97F4A7C15)
 
 

@@ -45,8 +45,23 @@ class Spec(BaseModel):
 
     @property
     def fingerprint(self) -> str:
-        """16 hexadecimal digits that name this description."""
-        return digest_of(self.model_dump(mode="json"))[:16]
+        """16 hexadecimal digits that name this description. A new field with a default changes none of them."""
+        return digest_of(_essence(self))[:16]
+
+
+def _essence(value: Any) -> Any:
+    """What a description says beyond its defaults, with the kinds of its parts."""
+    if isinstance(value, Spec):
+        said = {name: getattr(value, name) for name, field in type(value).model_fields.items()}
+        return {
+            "kind": type(value).__name__,
+            **{name: _essence(each) for name, each in said.items() if each != type(value).model_fields[name].default},
+        }
+    if isinstance(value, Mapping):
+        return {str(key): _essence(each) for key, each in value.items()}
+    if isinstance(value, list | tuple):
+        return [_essence(each) for each in value]
+    return value
 
 
 class Range(Spec):
@@ -90,11 +105,13 @@ def read_config(path: str | Path) -> Any:
         text = path.read_text(encoding="utf-8")
     except OSError as error:
         raise ConfigError(f"{path}: {error.strerror}; give the path of a spec file") from None
+    except UnicodeDecodeError as error:
+        raise ConfigError(f"{path} is no UTF-8 text ({error.reason} at byte {error.start}); save it as UTF-8") from None
     if not text.strip():
         raise ConfigError(f"{path} is empty; a spec is a JSON or YAML object")
     try:
         value = parsers[path.suffix](text)
-    except (hjson.HjsonDecodeError, yaml.YAMLError) as error:
+    except (hjson.HjsonDecodeError, yaml.YAMLError, RecursionError) as error:
         raise ConfigError(f"{path} does not parse: {error}") from None
     return value
 

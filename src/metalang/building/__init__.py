@@ -3,6 +3,6 @@
 from metalang.building.mixed import MixedBuild
 from metalang.building.synthetic import SyntheticBuild
 from metalang.building.text import TextBuild
-from metalang.building.units import build_corpus
+from metalang.building.units import available_cores, build_corpus
 
-__all__ = ["MixedBuild", "SyntheticBuild", "TextBuild", "build_corpus"]
+__all__ = ["MixedBuild", "SyntheticBuild", "TextBuild", "available_cores", "build_corpus"]

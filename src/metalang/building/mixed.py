@@ -11,6 +11,7 @@ import numpy as np
 
 from metalang.building.units import Stats
 from metalang.corpus import Documents, ShardWriter
+from metalang.errors import ConfigError
 from metalang.ids import IdSpace
 from metalang.mixing import Mixture, Source
 
@@ -29,6 +30,14 @@ class MixedBuild:
     num_windows: int
     max_epochs: float
     seed: int = 0
+
+    def __post_init__(self) -> None:
+        if self.window_length < 1 or self.num_windows < 1:
+            raise ConfigError(
+                f"{self.num_windows} windows of --max_length {self.window_length} hold nothing; give 1 or more of each"
+            )
+        if not self.max_epochs > 0:
+            raise ConfigError(f"--max_epochs {self.max_epochs} reads nothing; give more than 0, such as 1")
 
     @property
     def mixture(self) -> Mixture:

@@ -15,7 +15,8 @@ from metalang.ids import IdSpace
 
 _UNIT_TOKENS = 2**24
 _CHUNK_ROWS = 2**10
-_LENGTHS_ROWS = 2**20
+_LENGTHS_ROWS = 2**14
+_MAX_TOKENS = 10**15
 
 
 @dataclass(frozen=True)
@@ -31,6 +32,8 @@ class SyntheticBuild:
     def __post_init__(self) -> None:
         if self.num_tokens < 1:
             raise ConfigError(f"--num_token {self.num_tokens} asks for nothing; give 1 or more, such as 5M")
+        if self.num_tokens > _MAX_TOKENS:
+            raise ConfigError(f"--num_token {self.num_tokens} is more than any disk holds; give 1000T at the most")
 
     @property
     def ids(self) -> IdSpace:

@@ -4,10 +4,15 @@ A unit writes one shard and then its report. It is done if its report names the 
 that the report says; so a build that was killed goes on where it stopped, and its bytes are those of one that was not.
 """
 
+import fcntl
+import json
+import logging
 import multiprocessing
 import os
 from collections.abc import Iterator
 from concurrent.futures import FIRST_COMPLETED, ProcessPoolExecutor, wait
+from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -17,10 +22,11 @@ from metalang.corpus import Manifest, ShardEntry, ShardWriter, write_manifest
 from metalang.corpus.manifest import FILE_NAME, read_manifest
 from metalang.corpus.reader import verify_shard
 from metalang.errors import ConfigError, CorpusError
-from metalang.files import write_json
+from metalang.files import ASIDE, read_json, write_json
 from metalang.ids import IdSpace
-from metalang.seeds import digest_of
-from metalang.specs import read_config
+from metalang.seeds import canonical_json, digest_of
+
+logger = logging.getLogger(__name__)
 
 _CLAIM = "build.json"
 _POLL_SECONDS = 0.2
@@ -52,58 +58,102 @@ class Build(Protocol):
 
 
 def build_corpus(build: Build, output_dir: str | Path, *, workers: int = 1) -> Manifest:
-    """Builds a corpus, or finishes it; a finished one of the same spec is left as it is.
+    """Builds a corpus, or finishes it; a finished one of the same spec is left as it is. Of several processes that
+    build into one folder the first builds, the others wait for it.
 
-    Raises ConfigError where the folder holds another corpus, or something else.
+    Raises ConfigError where the folder holds another corpus, or something else, or where there is nothing to write.
     """
     folder = Path(output_dir)
-    spec_hash = digest_of(build.spec)
-    finished = _claim(folder, build.spec, spec_hash)
+    spec = json.loads(canonical_json(build.spec))
+    finished = _finished(folder, spec)
     if finished:
         return finished
+    with _claimed(folder, spec):
+        return _finished(folder, spec) or _build(build, folder, digest_of(spec), workers)
+
+
+def _build(build: Build, folder: Path, spec_hash: str, workers: int) -> Manifest:
+    for leftover in folder.glob(f"*{ASIDE}"):  # of a build that was killed: we hold the lock, so nobody writes to it
+        leftover.unlink()
     reports = [_report_path(folder, unit) for unit in range(build.num_units)]
-    todo = [unit for unit, report in enumerate(reports) if not _is_done(folder, report, spec_hash)]
+    done = {unit for unit, report in enumerate(reports) if _is_done(folder, report, spec_hash)}
+    todo = [unit for unit in range(build.num_units) if unit not in done]
     with tqdm(total=build.num_tokens, desc=f"building {folder.name}", unit=" tokens", unit_scale=True) as bar:
-        bar.update(sum(_entry(report).num_tokens for unit, report in enumerate(reports) if unit not in set(todo)))
+        bar.update(sum(_entry(reports[unit]).num_tokens for unit in done))
         _run(build, folder, spec_hash, todo, workers=workers, bar=bar)
     stats: Stats = {}
     for report in reports:
-        _add(stats, read_config(report)["stats"])
+        _add(stats, read_json(report)["stats"])
+    entries = [_entry(report) for report in reports]
+    if not sum(entry.num_tokens for entry in entries):
+        _remove(folder, [*reports, *(folder / file.name for entry in entries for file in entry.files.values())])
+        met = ", ".join(f"{count:,} {name}" for name, count in stats.items()) or "nothing"
+        raise ConfigError(f"{folder} would hold no tokens ({met}); give a source, or a split, that has documents")
     manifest = write_manifest(
         folder,
-        [_entry(report) for report in reports],
+        entries,
         ids=build.ids,
         sources=build.sources,
         spec=build.spec,
         window_length=build.window_length,
         stats=stats,
     )
-    for path in (*reports, folder / _CLAIM):
-        path.unlink()
+    _remove(folder, reports)
     return manifest
 
 
-def _claim(folder: Path, spec: dict[str, Any], spec_hash: str) -> Manifest | None:
-    """The finished corpus in `folder`, or None when the folder is ours to build in."""
+def _finished(folder: Path, spec: dict[str, Any]) -> Manifest | None:
+    """The corpus in `folder` if it is there. Raises ConfigError for another corpus, and for something else."""
     if folder.exists() and not folder.is_dir():
         raise ConfigError(f"{folder} is a file; --output_dir is a folder")
     if (folder / FILE_NAME).exists():
         manifest = read_manifest(folder)
-        if manifest.spec_hash == spec_hash:
+        if manifest.spec_hash == digest_of(spec):
             return manifest
         raise ConfigError(f"{folder} holds another corpus ({_differences(manifest.spec, spec)}); {_ANOTHER}")
-    claim = folder / _CLAIM
-    if claim.exists():
-        begun = read_config(claim)["spec"]
-        if digest_of(begun) != spec_hash:
-            raise ConfigError(f"{folder} holds another build, unfinished ({_differences(begun, spec)}); {_ANOTHER}")
-        return None
-    if folder.exists() and any(folder.iterdir()):
-        first = min(path.name for path in folder.iterdir())
-        raise ConfigError(f"{folder} holds something else ({first}); {_ANOTHER}")
-    folder.mkdir(parents=True, exist_ok=True)
-    write_json(claim, {"spec": spec})
+    held = sorted(path.name for path in folder.iterdir()) if folder.exists() else []
+    if held and _CLAIM not in held:
+        raise ConfigError(f"{folder} holds something else ({held[0]}); {_ANOTHER}")
     return None
+
+
+@contextmanager
+def _claimed(folder: Path, spec: dict[str, Any]) -> Iterator[None]:
+    """Holds the lock of a folder, and leaves there what is built in it.
+
+    Raises ConfigError where units of another build are there; a claim without a unit is taken over.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    claim = folder / _CLAIM
+    with open(claim, "a+b") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            logger.warning("%s is being built by another process; waiting for it", folder)
+            fcntl.flock(file, fcntl.LOCK_EX)
+        file.seek(0)
+        begun = _parsed(file.read())
+        if begun and begun["spec"] != spec and any(folder.glob("*.report.json")):
+            raise ConfigError(
+                f"{folder} holds another build, unfinished ({_differences(begun['spec'], spec)}); {_ANOTHER}"
+            )
+        file.truncate(0)
+        file.write(json.dumps({"spec": spec}).encode())
+        file.flush()
+        yield
+
+
+def _parsed(content: bytes) -> dict[str, Any] | None:
+    """A claim, None where it is new or was cut off in the middle."""
+    try:
+        return json.loads(content)
+    except ValueError:
+        return None
+
+
+def _remove(folder: Path, paths: list[Path]) -> None:
+    for path in (*paths, folder / _CLAIM):
+        path.unlink(missing_ok=True)
 
 
 _ANOTHER = "give another --output_dir, or remove this one"
@@ -116,7 +166,7 @@ def _differences(theirs: dict[str, Any], ours: dict[str, Any]) -> str:
 
 
 def _brief(value: Any) -> str:
-    text = str(value)
+    text = json.dumps(value)
     return text if len(text) <= 60 else text[:57] + "..."
 
 
@@ -134,10 +184,23 @@ def _run(build: Build, folder: Path, spec_hash: str, todo: list[int], *, workers
             failed = [future for future in done if future.exception()]
             if failed:
                 pool.shutdown(wait=False, cancel_futures=True)
-                failed[0].result()
+                _raise(failed[0].exception())
             with counter.get_lock():
                 bar.update(counter.value)
                 counter.value = 0
+
+
+def _raise(error: BaseException | None) -> None:
+    if isinstance(error, BrokenProcessPool):
+        raise ConfigError(
+            "a worker was killed, by hand or for want of memory; start again with fewer --workers"
+        ) from None
+    raise error
+
+
+def available_cores() -> int:
+    """Cores that this process may use: what a scheduler gave it, not what the machine has."""
+    return len(os.sched_getaffinity(0))
 
 
 def _join_pool(counter: Any) -> None:
@@ -172,11 +235,11 @@ def _report_path(folder: Path, unit: int) -> Path:
 
 
 def _entry(report: Path) -> ShardEntry:
-    return ShardEntry.model_validate(read_config(report)["entry"])
+    return ShardEntry.model_validate(read_json(report)["entry"])
 
 
 def _is_done(folder: Path, report: Path, spec_hash: str) -> bool:
-    if not report.exists() or read_config(report)["spec_hash"] != spec_hash:
+    if not report.exists() or read_json(report)["spec_hash"] != spec_hash:
         return False
     try:
         verify_shard(folder, _entry(report))

@@ -7,9 +7,10 @@ from pydantic import Field
 
 from metalang.corpus.layout import DTYPE_RULE
 from metalang.errors import CorpusError
+from metalang.files import read_json
 from metalang.ids import IdSpace
 from metalang.seeds import digest_of
-from metalang.specs import Spec, as_spec, read_config
+from metalang.specs import Spec, as_spec
 
 FORMAT = "metalang-corpus"
 VERSION = 1
@@ -68,7 +69,7 @@ def read_manifest(folder: Path) -> Manifest:
     path = folder / FILE_NAME
     if not path.is_file():
         raise CorpusError(f"{folder} is no corpus: it has no {FILE_NAME}; build it (again), or give another folder")
-    value = read_config(path)
+    value = read_json(path)
     found = (value.get("format"), value.get("version")) if isinstance(value, dict) else (None, None)
     if found != (FORMAT, VERSION):
         raise CorpusError(

@@ -1,5 +1,7 @@
 """Reads a corpus, memory-mapped: as one stream of ids, or document by document."""
 
+from collections import OrderedDict
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -9,19 +11,27 @@ from metalang.corpus.layout import BLOCK_BYTES, DOCUMENT, index_size, lengths_in
 from metalang.corpus.manifest import FileEntry, Manifest, ShardEntry, read_manifest
 from metalang.errors import CorpusError
 
+_MAX_OPEN_SHARDS = 64
+
 
 class Corpus:
-    """A corpus on disk. Opening checks format, version and the size of every file; `verify` checks every byte."""
+    """A corpus on disk. Opening checks format, version and the size of every file; `verify` checks every byte.
+
+    At most 64 shards are mapped at a time, so that a corpus of any size needs few file descriptors.
+    """
 
     def __init__(self, folder: str | Path) -> None:
         self.folder = Path(folder)
         self.manifest: Manifest = read_manifest(self.folder)
         self._dtype = np.dtype(self.manifest.dtype).newbyteorder("<")
-        self._shards = [_Shard(self.folder, entry, self._dtype) for entry in self.manifest.shards if entry.num_tokens]
-        self._token_ends = np.cumsum([shard.entry.num_tokens for shard in self._shards], dtype=np.int64)
-        self._document_ends = np.cumsum([shard.entry.num_documents for shard in self._shards], dtype=np.int64)
-        if not self._shards:
+        self._entries = [entry for entry in self.manifest.shards if entry.num_tokens]
+        self._token_ends = np.cumsum([entry.num_tokens for entry in self._entries], dtype=np.int64)
+        self._document_ends = np.cumsum([entry.num_documents for entry in self._entries], dtype=np.int64)
+        self._open: OrderedDict[int, _Shard] = OrderedDict()
+        if not self._entries:
             raise CorpusError(f"{self.folder} holds no tokens; build it from a source that has text")
+        for entry in self._entries:
+            _require_sizes(self.folder, entry, self._dtype)
 
     @property
     def num_tokens(self) -> int:
@@ -36,7 +46,7 @@ class Corpus:
         number = int(np.searchsorted(self._token_ends, start, side="right"))
         done = start
         while done < stop:
-            shard, end = self._shards[number], int(self._token_ends[number])
+            shard, end = self._shard(number), int(self._token_ends[number])
             first = end - shard.entry.num_tokens
             upto = min(stop, end)
             place = slice(done - start, upto - start)
@@ -49,7 +59,7 @@ class Corpus:
     def document(self, number: int) -> tuple[np.ndarray, np.ndarray, np.void]:
         """Ids (n,), which of them are predicted (n,), and the `layout.DOCUMENT` of a document."""
         place = int(np.searchsorted(self._document_ends, number, side="right"))
-        shard = self._shards[place]
+        shard = self._shard(place)
         within = number - (int(self._document_ends[place]) - shard.entry.num_documents)
         end = int(shard.document_ends[within])
         start = end - int(shard.lengths[within])
@@ -61,10 +71,20 @@ class Corpus:
         """Number of documents and of ids, by the name of their source."""
         documents = np.zeros(len(self.manifest.sources), dtype=np.int64)
         tokens = np.zeros_like(documents)
-        for shard in self._shards:
+        for number in range(len(self._entries)):
+            shard = self._shard(number)
             np.add.at(documents, shard.table["source"], 1)
             np.add.at(tokens, shard.table["source"], shard.lengths)
         return {name: (int(documents[index]), int(tokens[index])) for index, name in enumerate(self.manifest.sources)}
+
+    def _shard(self, number: int) -> "_Shard":
+        if number in self._open:
+            self._open.move_to_end(number)
+            return self._open[number]
+        if len(self._open) >= _MAX_OPEN_SHARDS:
+            self._open.popitem(last=False)
+        self._open[number] = _Shard(self.folder, self._entries[number], self._dtype)
+        return self._open[number]
 
     def verify(self) -> None:
         """Reads every byte. Raises CorpusError at the first block that is not what was written."""
@@ -79,36 +99,54 @@ def verify_shard(folder: Path, shard: ShardEntry) -> None:
 
 
 class _Shard:
-    """The memory maps of one shard."""
+    """The memory maps of one shard: ids and mask; the table of documents, once it is asked for."""
 
     def __init__(self, folder: Path, entry: ShardEntry, dtype: np.dtype) -> None:
         self.entry = entry
-        sizes = {
-            "bin": entry.num_tokens * dtype.itemsize,
-            "idx": index_size(entry.num_documents),
-            "loss": entry.num_tokens,
-            "docs": entry.files["docs"].bytes,
-        }
-        paths = {part: folder / file.name for part, file in entry.files.items()}
-        for part, path in paths.items():
-            _require_size(path, sizes[part])
-        self.ids = np.memmap(paths["bin"], dtype=dtype, mode="r").view(np.ndarray)
-        self.loss = np.memmap(paths["loss"], dtype=np.uint8, mode="r").view(np.ndarray) if "loss" in paths else None
-        try:
-            self.lengths = lengths_in_index(str(paths["idx"]), entry.num_documents, dtype)
-            self.table = np.load(paths["docs"], mmap_mode="r", allow_pickle=False)
-            if self.table.dtype != DOCUMENT or len(self.table) != entry.num_documents:
-                raise ValueError(f"it does not list {entry.num_documents:,} documents")
-        except ValueError as error:
-            raise CorpusError(f"shard {entry.number} of {folder} is damaged: {error}; build the corpus again") from None
-        self._ends: np.ndarray | None = None
+        self._dtype = dtype
+        self._paths = {part: folder / file.name for part, file in entry.files.items()}
+        self.ids = np.memmap(self._paths["bin"], dtype=dtype, mode="r").view(np.ndarray)
+        self.loss = (
+            np.memmap(self._paths["loss"], dtype=np.uint8, mode="r").view(np.ndarray) if "loss" in self._paths else None
+        )
 
-    @property
+    @cached_property
+    def lengths(self) -> np.ndarray:
+        """Ids in each document, (n,) int32."""
+        try:
+            return lengths_in_index(str(self._paths["idx"]), self.entry.num_documents, self._dtype)
+        except ValueError as error:
+            raise self._damaged("idx", error) from None
+
+    @cached_property
+    def table(self) -> np.ndarray:
+        """One `layout.DOCUMENT` a document, (n,)."""
+        try:
+            table = np.load(self._paths["docs"], mmap_mode="r", allow_pickle=False)
+            if table.dtype != DOCUMENT or len(table) != self.entry.num_documents:
+                raise ValueError(f"it does not list {self.entry.num_documents:,} documents")
+            return table
+        except ValueError as error:
+            raise self._damaged("docs", error) from None
+
+    def _damaged(self, part: str, error: ValueError) -> CorpusError:
+        return CorpusError(f"{self._paths[part]} is damaged: {error}; build the corpus again")
+
+    @cached_property
     def document_ends(self) -> np.ndarray:
         """Where each document ends, (n,) int64."""
-        if self._ends is None:
-            self._ends = np.cumsum(self.lengths, dtype=np.int64)
-        return self._ends
+        return np.cumsum(self.lengths, dtype=np.int64)
+
+
+def _require_sizes(folder: Path, entry: ShardEntry, dtype: np.dtype) -> None:
+    sizes = {
+        "bin": entry.num_tokens * dtype.itemsize,
+        "idx": index_size(entry.num_documents),
+        "loss": entry.num_tokens,
+        "docs": entry.files["docs"].bytes,
+    }
+    for part, file in entry.files.items():
+        _require_size(folder / file.name, sizes[part])
 
 
 def _require_size(path: Path, expected: int) -> None:

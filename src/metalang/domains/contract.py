@@ -50,8 +50,14 @@ class Domain(Spec):
     def check(self, symbols: np.ndarray, predicted: np.ndarray) -> None:
         """Raises CorpusError with the first position at which a row, (n,) and (n,), breaks the definition."""
 
+    @property
+    def fingerprint(self) -> str:
+        """16 hexadecimal digits that name what rows depend on: all of the description but the mask."""
+        mask = type(self).model_fields.get("mask")
+        return Spec.fingerprint.fget(self.model_copy(update={"mask": mask.default}) if mask else self)
+
     def key(self, seed: int, split: str) -> int:
-        """Key of the stream of a seed and a split ("train", "validation", "test"): no two share a row."""
+        """Key of the stream of rows of a seed and a split ("train", "validation", "test"), different for each."""
         return key_for(self.type, self.fingerprint, seed, split)
 
 

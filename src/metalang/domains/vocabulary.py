@@ -1,11 +1,12 @@
 """The content symbols that rows are made of, and how often each is drawn.
 
 Zipf-Mandelbrot: p(r) is proportional to (r + beta) ** -alpha for rank r = 1 ... size (Mandelbrot 1953; alpha 1 and
-beta 2.7 as in Papadimitriou & Jurafsky 2023, arXiv 2304.13060). The symbol of rank r is NUM_CONTROL + r - 1.
-Draws cost O(1), by Walker's alias method in the form of Vose 1991; weights are whole numbers, so that the tables are
-the same on every machine.
+beta 2.7 are our defaults; Papadimitriou & Jurafsky 2023, arXiv 2304.13060, count ranks from 0, so theirs is beta 1.7).
+The symbol of rank r is NUM_CONTROL + r - 1. Draws cost O(1), by Walker's alias method in the form of Vose 1991; weights
+are whole numbers, so that the tables are the same on every machine.
 """
 
+from decimal import Context, Decimal, localcontext
 from functools import lru_cache
 from typing import Annotated, Any, Literal, NamedTuple
 
@@ -17,7 +18,7 @@ from metalang.ids import NUM_CONTROL
 from metalang.seeds import GOLDEN_GAMMA, below, mix64, unit
 from metalang.specs import Size, Spec
 
-_UNIT = 2**40  # weight of the most frequent symbol
+_UNIT = 2**128  # weight of the most frequent symbol: none of 2**31 symbols weighs 0, even at alpha 4
 _RACE_BELOW = 0.125  # mass of the symbols not yet drawn under which rejection gives way to a race
 
 
@@ -39,13 +40,14 @@ class Zipf(Spec):
     """
 
     type: Literal["zipf"] = "zipf"
-    alpha: float = Field(default=1.0, ge=0.0, le=16.0)
-    beta: float = Field(default=2.7, ge=0.0)
+    alpha: float = Field(default=1.0, ge=0.0, le=4.0)
+    beta: float = Field(default=2.7, ge=0.0, le=1e6)
 
     def weights(self, size: int) -> list[int]:
-        """Relative frequencies by rank, (size,), as whole numbers; none is 0."""
-        scale = (1 + self.beta) ** self.alpha
-        return [max(1, int(_UNIT * scale * (rank + self.beta) ** -self.alpha)) for rank in range(1, size + 1)]
+        """Relative frequencies by rank, (size,), as whole numbers, equal on every machine."""
+        alpha, beta = Decimal(repr(self.alpha)), Decimal(repr(self.beta))
+        with localcontext(Context(prec=40)):
+            return [int(_UNIT * ((1 + beta) / (rank + beta)) ** alpha) for rank in range(1, size + 1)]
 
 
 def _by_name(value: Any) -> Any:

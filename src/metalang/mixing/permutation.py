@@ -1,7 +1,7 @@
 """A keyed permutation of 0 ... size - 1 that needs no memory.
 
-A balanced Feistel network over the smallest even number of bits that holds `size`, four rounds, walking on while it
-lands outside (Black & Rogaway 2002, "Ciphers with arbitrary finite domains", section 4).
+A balanced Feistel network over the smallest even number of bits that holds `size` (6 at least), ten rounds, walking on
+while it lands outside (Black & Rogaway 2002, "Ciphers with arbitrary finite domains", section 4).
 """
 
 import numpy as np
@@ -9,7 +9,8 @@ from numba import njit, uint64
 
 from metalang.seeds import mix64
 
-_ROUNDS = 4
+_ROUNDS = 10
+_MIN_HALF_BITS = 3  # smaller halves mix badly, however many rounds
 
 
 @njit(cache=True)
@@ -19,7 +20,7 @@ def permuted(places: np.ndarray, size: int, key: int) -> np.ndarray:
     >>> sorted(permuted(np.arange(5), 5, np.uint64(7)).tolist())
     [0, 1, 2, 3, 4]
     """
-    half = uint64(1)
+    half = uint64(_MIN_HALF_BITS)
     while (uint64(1) << (half * uint64(2))) < uint64(size):
         half += uint64(1)
     low = (uint64(1) << half) - uint64(1)

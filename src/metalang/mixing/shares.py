@@ -19,29 +19,39 @@ _BLOCK = 4096
 
 
 def parse_shares(ratios: Sequence[str | float], flag: str = "--data_ratios") -> tuple[int, ...]:
-    """Token shares as whole numbers, in lowest terms. Raises ConfigError unless the ratios sum to 1 within 1e-6.
+    """Token shares as whole millionths, in lowest terms. Raises ConfigError unless the ratios sum to 1 within 1e-6.
 
     >>> parse_shares(["0.5", "0.5"]), parse_shares(["0.333333", "0.666667"])
     ((1, 1), (333333, 666667))
     """
-    parts = [_parts(ratio, flag) for ratio in ratios]
-    if abs(sum(parts) - _PARTS) > 1:
+    shares = [_share(ratio, flag) for ratio in ratios]
+    if abs(sum(shares) - 1) > Decimal(1) / _PARTS:
         raise ConfigError(
-            f"{flag} {' '.join(map(str, ratios))} sum to {Decimal(sum(parts)) / _PARTS:f} and should sum to 1; "
+            f"{flag} {' '.join(map(str, ratios))} sum to {sum(shares).normalize():f} and should sum to 1; "
             "they are shares of the tokens"
         )
+    parts = _largest_remainder([share * _PARTS for share in shares])
     divisor = gcd(*parts)
     return tuple(part // divisor for part in parts)
 
 
-def _parts(ratio: str | float, flag: str) -> int:
+def _share(ratio: str | float, flag: str) -> Decimal:
     try:
-        parts = Decimal(str(ratio)) * _PARTS
+        share = Decimal(str(ratio))
     except InvalidOperation:
         raise ConfigError(f"{flag} {ratio} is no number; write a share of the tokens as 0.25") from None
-    if not parts.is_finite() or parts != parts.to_integral_value() or parts < 1:
-        raise ConfigError(f"{flag} {ratio} is no share: write 0.000001 to 1, with at most six decimals")
-    return int(parts)
+    if not share.is_finite() or share * _PARTS < 1:
+        raise ConfigError(f"{flag} {ratio} is no share; write 0.000001 to 1")
+    return share
+
+
+def _largest_remainder(exact: list[Decimal]) -> list[int]:
+    """Whole numbers with the rounded sum of the exact ones: those with the largest fractions are rounded up."""
+    whole = [int(each) for each in exact]
+    by_fraction = sorted(range(len(exact)), key=lambda index: (whole[index] - exact[index], index))
+    for index in by_fraction[: round(sum(exact)) - sum(whole)]:
+        whole[index] += 1
+    return whole
 
 
 class Interleave:

@@ -8,7 +8,7 @@ import gzip
 import json
 import zlib
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -19,9 +19,10 @@ from metalang.text.zstd import open_zstd
 
 SUFFIXES = (".txt", ".jsonl", ".txt.gz", ".jsonl.gz", ".txt.zst", ".jsonl.zst", ".parquet")
 SAMPLE_BY = ("document", "paragraph", "line")
+MAX_DOCUMENT_BYTES = 2**26
+"""The largest .txt file that is one document: tokenizing takes about 105 bytes of memory a character."""
 _OPENERS = {".gz": gzip.open, ".zst": open_zstd}
 _BOM = b"\xef\xbb\xbf"
-_MAX_MESSAGES = 5
 
 Piece = tuple[int, bytes]
 """Position in the file, bytes."""
@@ -37,21 +38,18 @@ class BadLines:
     skip: bool = False
     num_bad: int = 0
     num_empty: int = 0
-    messages: list[str] = field(default_factory=list)
 
     def meet(self, message: Callable[[], str]) -> None:
-        """Counts a bad line, or raises ConfigError; the first messages are kept.
+        """Counts a bad line, or raises ConfigError with the message, which is made only then.
 
         >>> bad_lines = BadLines(skip=True)
         >>> bad_lines.meet(lambda: "a.jsonl line 3: no JSON")
-        >>> bad_lines.num_bad, bad_lines.messages
-        (1, ['a.jsonl line 3: no JSON'])
+        >>> bad_lines.num_bad
+        1
         """
         if not self.skip:
             raise ConfigError(f"{message()}. Mend it, or set --on_bad_line skip")
         self.num_bad += 1
-        if len(self.messages) < _MAX_MESSAGES:
-            self.messages.append(message())
 
 
 @dataclass(frozen=True)
@@ -94,6 +92,7 @@ class TextFile:
         is_json = self.suffix.startswith(".jsonl")
         joined = {"document": _whole, "paragraph": _paragraphs, "line": _each_line}[self.sample_by]
         lines = self._packed_lines() if self.path.suffix in _OPENERS else self._plain_lines(start, stop)
+        lines = self._of_one_document(lines) if self.is_whole else lines
         for position, content in _each_line(lines) if is_json else joined(lines):
             if is_json and not content.strip():
                 continue
@@ -126,6 +125,15 @@ class TextFile:
         except (OSError, EOFError, zlib.error) as error:
             raise ConfigError(f"{self.path} is damaged or no {self.path.suffix} file: {first_line(error)}") from None
 
+    def _of_one_document(self, lines: Iterator[Piece]) -> Iterator[Piece]:
+        """The same lines. Raises ConfigError where a packed file turns out to hold too much for one document."""
+        num_bytes = 0
+        for position, line in lines:
+            num_bytes += len(line)
+            if num_bytes > MAX_DOCUMENT_BYTES:
+                raise too_long(self.path, f"more than {MAX_DOCUMENT_BYTES:,}")
+            yield position, line
+
     def _line_number(self, position: int) -> int:
         if self.path.suffix in _OPENERS:
             return position + 1
@@ -149,6 +157,14 @@ class TextFile:
                         row += 1
             except (pa.ArrowException, UnicodeDecodeError, OSError) as error:
                 raise ConfigError(f"{self.path} row {row:,}: {first_line(error)}; write the file again") from None
+
+
+def too_long(path: Path, num_bytes: str) -> ConfigError:
+    """The refusal of a file that would be one document and is too large for that."""
+    return ConfigError(
+        f"{path} would be one document of {num_bytes} bytes; the limit is {MAX_DOCUMENT_BYTES:,}, as tokenizing takes "
+        "about 105 bytes of memory a character. Cut it with --sample_by paragraph or --sample_by line"
+    )
 
 
 def _whole(lines: Iterator[Piece]) -> Iterator[Piece]:

@@ -15,13 +15,12 @@ from metalang.errors import ConfigError
 from metalang.text.hub import HubDataset
 from metalang.text.names import local_path
 from metalang.text.pydoc import PydocText
-from metalang.text.readers import SAMPLE_BY, SUFFIXES, BadLines, TextFile
+from metalang.text.readers import MAX_DOCUMENT_BYTES, SAMPLE_BY, SUFFIXES, BadLines, TextFile, too_long
 
 ROWS_PER_FILE = 2**40
 """A document's row is its file's place among the source's files, times this, plus its position in the file."""
 
 _PYDOC = "pydoc:"
-_MAX_DOCUMENT_BYTES = 2**30
 _FORMS = f"a file or folder of {' '.join(SUFFIXES)}, {_PYDOC}, or a dataset on the hub"
 
 
@@ -67,6 +66,9 @@ class TextSource:
     `text_field` is the key or column of the text in JSON lines, parquet and datasets. `sample_by` says what a document
     is in a .txt file: the "document" (all of it), a "paragraph" (between blank lines) or a "line". Line ends of a .txt
     file are read as newlines. Raises ConfigError for a name without text behind it.
+
+    Parquet, and plain .jsonl and .txt by "line", are cut into units. A packed file (.gz, .zst), a .txt by "document" or
+    "paragraph", a hub dataset and `pydoc:` are one unit each, however large: one worker reads it, and no other helps.
     """
 
     name: str
@@ -99,7 +101,7 @@ def _place_of(source: TextSource) -> _Place:
     if source.name.startswith(_PYDOC):
         packages = source.name.removeprefix(_PYDOC).replace(" ", "")
         return _Pydoc(PydocText(tuple(packages.split(",")) if packages else ()))
-    path = local_path(source.name, suffixes=SUFFIXES, forms=_FORMS)
+    path = local_path(source.name, what="a source", suffixes=SUFFIXES, forms=_FORMS)
     if path is None:
         return _Hub(HubDataset(source.name, source.text_field))
     return _Files(path, source.text_field, source.sample_by)
@@ -128,11 +130,8 @@ class _Files:
         size = file.path.stat().st_size
         if size == 0:
             raise ConfigError(f"{file.path} is empty; fill it or take it away")
-        if file.is_whole and size > _MAX_DOCUMENT_BYTES:
-            raise ConfigError(
-                f"{file.path} would be one document of {size:,} bytes, more than {_MAX_DOCUMENT_BYTES:,}; "
-                "set --sample_by line or --sample_by paragraph"
-            )
+        if file.is_whole and size > MAX_DOCUMENT_BYTES:
+            raise too_long(file.path, f"{size:,}")
 
     def units(self, unit_bytes: int) -> list[Unit]:
         units: list[Unit] = []

@@ -22,8 +22,10 @@ _KNOWN_EOS = ("<|endoftext|>", "</s>", "<eos>", "<|end_of_text|>", "[EOS]", "[SE
 _HUB_FILES = ["tokenizer*", "*.model", "vocab*", "merges.txt", "special_tokens_map.json", "added_tokens.json"]
 _HUB_FILES += ["config.json"]
 _UNKNOWN_CHARACTER = "\U000f0000"
-# None of these has a part in ids that are made without special tokens and without truncation.
-_NOT_CONTENT = ("truncation", "padding", "post_processor")
+_MEND_EOS = (
+    'put {"eos_token": "ITS TOKEN"} into tokenizer_config.json beside its tokenizer.json, and give that folder '
+    "(a SentencePiece .model has to be trained with one)"
+)
 
 
 @dataclass(frozen=True)
@@ -94,7 +96,7 @@ def load_tokenizer(name: str, *, eos_token: str | None = None) -> TextTokenizer:
     `eos_token` ends a document; None: the tokenizer's own, or the first of the usual names in its vocabulary. Raises
     ConfigError for what cannot be had, for a vocabulary without EOS, and for a SentencePiece model without exact copy.
     """
-    path = local_path(name, suffixes=(".json", ".model"), forms=_FORMS)
+    path = local_path(name, what="the tokenizer", suffixes=(".json", ".model"), forms=_FORMS)
     hf = _read(path or _from_hub(name), name)
     _set_eos(hf, name, eos_token)
     vocabulary = hf.get_vocab()
@@ -106,7 +108,24 @@ def load_tokenizer(name: str, *, eos_token: str | None = None) -> TextTokenizer:
             "take the tokenizer without them and set --num_meta_lang_tokens"
         )
     _refuse_spelled_eos(hf, name)
-    return TextTokenizer(name, hf, text_size, num_meta, hf.eos_token_id, _fingerprint(hf))
+    fingerprint = fingerprint_of(hf.backend_tokenizer.to_str(), hf.eos_token)
+    return TextTokenizer(name, hf, text_size, num_meta, hf.eos_token_id, fingerprint)
+
+
+def fingerprint_of(serialized: str, eos_token: str) -> str:
+    """16 hexadecimal digits that name the ids of text and the EOS of a tokenizer, from the text of its tokenizer.json.
+
+    Ids depend on the model, the normalizer, the pre-tokenizer and the added tokens alone. Settings that are off (null
+    or false) count as absent: one that a later `tokenizers` knows, and writes, changes nothing until it is on.
+    """
+    content = json.loads(serialized, object_hook=_what_is_on)
+    parts = {part: content.get(part) for part in ("model", "normalizer", "pre_tokenizer")}
+    tokens = [token for token in content.get("added_tokens", []) if not token["content"].startswith("<meta_lang_")]
+    return digest_of([parts | {"added_tokens": tokens}, eos_token])[:16]
+
+
+def _what_is_on(settings: dict[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in settings.items() if value is not None and value is not False}
 
 
 def _read(path: Path, name: str) -> Any:
@@ -156,11 +175,10 @@ def _set_eos(hf: Any, name: str, eos_token: str | None) -> None:
     chosen = eos_token or hf.eos_token or next((token for token in _KNOWN_EOS if token in vocabulary), None)
     if chosen is None:
         raise ConfigError(
-            f"tokenizer {name!r} names no end of a document and has none of {', '.join(_KNOWN_EOS)}; "
-            "name one of its tokens with --eos_token"
+            f"tokenizer {name!r} names no end of a document and has none of {', '.join(_KNOWN_EOS)}; {_MEND_EOS}"
         )
     if chosen not in vocabulary:
-        raise ConfigError(f"EOS token {chosen!r} is not in the vocabulary of {name!r}; set --eos_token to one that is")
+        raise ConfigError(f"EOS token {chosen!r} is not in the vocabulary of {name!r}; name one that is")
     hf.add_special_tokens({"eos_token": str(chosen)})
 
 
@@ -171,8 +189,8 @@ def _refuse_spelled_eos(hf: Any, name: str) -> None:
     if hf.eos_token_id in hf.backend_tokenizer.encode(spelled, add_special_tokens=False).ids:
         raise ConfigError(
             f"tokenizer {name!r} reads {hf.eos_token!r} or an unknown character in a text as the end of the document "
-            f"(its {kind} model makes {hf.eos_token!r} of it); choose a token that no text gives with "
-            "--eos_token, or take a BPE tokenizer"
+            f"(its {kind} model makes {hf.eos_token!r} of it); take a BPE tokenizer, or choose a token that no text "
+            f"gives: {_MEND_EOS}"
         )
 
 
@@ -181,10 +199,3 @@ def _as_written(backend: Any) -> None:
     backend.encode_special_tokens = True
     backend.no_truncation()
     backend.no_padding()
-
-
-def _fingerprint(hf: Any) -> str:
-    content = json.loads(hf.backend_tokenizer.to_str())
-    tokens = [token for token in content["added_tokens"] if not token["content"].startswith("<meta_lang_")]
-    kept = {key: value for key, value in content.items() if key not in _NOT_CONTENT}
-    return digest_of([kept | {"added_tokens": tokens}, hf.eos_token])[:16]

@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from metalang.errors import ConfigError
+from metalang.files import aside, publish, write_json, written
 from metalang.text.names import first_line
 from metalang.text.readers import BadLines
 from metalang.text.sources import TextSource
@@ -83,15 +84,20 @@ def train_tokenizer(
         return output_dir
     policy = bad_lines or BadLines()
     texts = (text for source in sources for text in _beginning(source, max_bytes // len(sources), policy))
-    model = _trained(texts, settings)
-    aside = output_dir.with_name(f".{output_dir.name}.unfinished")
-    shutil.rmtree(aside, ignore_errors=True)
-    aside.mkdir(parents=True)
+    lines = sentences(texts)
+    first = next(lines, None)
+    if first is None:
+        names = ", ".join(repr(source.name) for source in sources)
+        raise ConfigError(f"{names} holds no text; name a source that does")
+    model = _trained(chain([first], lines), settings)
+    unfinished = aside(output_dir)
+    shutil.rmtree(unfinished, ignore_errors=True)
+    unfinished.mkdir(parents=True)
     try:
-        _write(aside, model, recipe)
-        aside.rename(output_dir)
+        _write(unfinished, model, recipe)
+        publish(output_dir)
     finally:
-        shutil.rmtree(aside, ignore_errors=True)
+        shutil.rmtree(unfinished, ignore_errors=True)
     return output_dir
 
 
@@ -111,7 +117,11 @@ def _is_there(folder: Path, recipe: dict[str, Any]) -> bool:
     try:
         manifest = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
     except (OSError, ValueError):
-        raise ConfigError(f"{folder} exists and holds no tokenizer of ours (no {MANIFEST}); {advice}") from None
+        manifest = None
+    if not isinstance(manifest, dict) or manifest.get("version") != _VERSION:
+        raise ConfigError(
+            f"{folder} exists and holds no tokenizer of ours (no {MANIFEST} of version {_VERSION}); {advice}"
+        )
     for part in ("settings", "sources"):
         if manifest.get(part) != recipe[part]:
             raise ConfigError(
@@ -136,13 +146,13 @@ def _sha256(path: Path) -> str | None:
     return hashlib.sha256(path.read_bytes()).hexdigest() if path.is_file() else None
 
 
-def _trained(texts: Iterator[str], settings: TokenizerSettings) -> bytes:
+def _trained(lines: Iterator[str], settings: TokenizerSettings) -> bytes:
     import sentencepiece
 
     model = io.BytesIO()
     try:
         sentencepiece.SentencePieceTrainer.train(
-            sentence_iterator=_lines(texts),
+            sentence_iterator=lines,
             model_writer=model,
             model_type="bpe",
             vocab_size=settings.vocab_size,
@@ -192,21 +202,34 @@ def _beginning(source: TextSource, max_bytes: int, bad_lines: BadLines) -> Itera
             return
 
 
-def _lines(texts: Iterator[str]) -> Iterator[str]:
-    """Lines, long ones cut at spaces: SentencePiece learns nothing across newlines and drops overlong sentences."""
+def sentences(texts: Iterator[str]) -> Iterator[str]:
+    """Lines, long ones cut at spaces: SentencePiece learns nothing across newlines and drops overlong sentences.
+
+    What holds nothing but NUL, which SentencePiece takes for nothing, is left out.
+
+    >>> list(sentences(iter(["one\\n\\ntwo ", "three"])))
+    ['one', 'two ', 'three']
+    """
     for text in texts:
         for line in text.split("\n"):
-            while len(line.encode()) > _MAX_LINE_BYTES:
-                cut = line.rfind(" ", 1, _MAX_LINE_BYTES // 4)
-                cut = cut if cut > 0 else _MAX_LINE_BYTES // 4
-                yield line[:cut]
-                line = line[cut:]
-            if line:
-                yield line
+            yield from (part for part in _cut(line) if part.strip("\0"))
+
+
+def _cut(line: str) -> Iterator[str]:
+    start, bytes_left = 0, len(line.encode())
+    while bytes_left > _MAX_LINE_BYTES:
+        longest = start + _MAX_LINE_BYTES // 4
+        space = line.rfind(" ", start + 1, longest)
+        stop = space if space > 0 else longest
+        yield line[start:stop]
+        bytes_left -= len(line[start:stop].encode())
+        start = stop
+    yield line[start:]
 
 
 def _write(folder: Path, model: bytes, recipe: dict[str, Any]) -> None:
-    (folder / _MODEL).write_bytes(model)
+    with written(folder / _MODEL) as file:
+        file.write(model)
     tokenizer = load_tokenizer(str(folder / _MODEL))
     tokenizer.save(folder)
     versions = {name: importlib.metadata.version(name) for name in ("sentencepiece", "tokenizers", "transformers")}
@@ -219,4 +242,4 @@ def _write(folder: Path, model: bytes, recipe: dict[str, Any]) -> None:
         "versions": versions,
         "sha256": {name: _sha256(folder / name) for name in names},
     }
-    (folder / MANIFEST).write_text(json.dumps(manifest, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+    write_json(folder / MANIFEST, manifest)

@@ -10,8 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from metalang.errors import ConfigError, MismatchError
-from metalang.files import write_json
-from metalang.specs import read_config
+from metalang.files import read_json, write_json
 
 logger = logging.getLogger(__name__)
 
@@ -48,7 +47,7 @@ def newest_complete(output_dir: str | Path) -> Path | None:
 
 def require_unchanged(checkpoint: Path, unchanged: dict[str, Any]) -> None:
     """Raises MismatchError where a run is not the one that wrote the checkpoint."""
-    saved = read_config(checkpoint / _MARKER)["unchanged"]
+    saved = read_json(checkpoint / _MARKER)["unchanged"]
     changes = [
         f"{name}: {saved.get(name)} then, {value} now" for name, value in unchanged.items() if saved.get(name) != value
     ]
@@ -86,7 +85,7 @@ def _files(folder: Path) -> list[Path]:
 def _fault(folder: Path) -> str | None:
     if not (folder / _MARKER).is_file():
         return f"it has no {_MARKER}, so it was not written to its end"
-    for name, size in read_config(folder / _MARKER)["bytes"].items():
+    for name, size in read_json(folder / _MARKER)["bytes"].items():
         path = folder / name
         found = path.stat().st_size if path.is_file() else None
         if found != size:

@@ -2,17 +2,20 @@
 
 import re
 from argparse import ArgumentDefaultsHelpFormatter, RawDescriptionHelpFormatter
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Literal
 
 import deepspeed
 import torch
 from transformers import HfArgumentParser, TrainingArguments
-from transformers.trainer_utils import SaveStrategy
+from transformers.trainer_utils import IntervalStrategy, SaveStrategy
 
 from metalang.errors import ConfigError
 from metalang.training.deepspeed_json import check_deepspeed_json
+
+_MAX_SEED = 2**32 - 1  # numpy's
 
 
 @dataclass
@@ -78,6 +81,13 @@ class DataArguments:
         },
     )
     text_field: str = field(default="text", metadata={"help": "field of raw .jsonl and .parquet that holds the text"})
+    sample_by: Literal["document", "paragraph", "line"] = field(
+        default="document",
+        metadata={"help": "what a document of a raw .txt file is: the file, a blank-line separated part, a line"},
+    )
+    on_bad_line: Literal["error", "skip"] = field(
+        default="error", metadata={"help": "what a damaged line of raw text does; skip: count them"}
+    )
 
     def __post_init__(self) -> None:
         if self.max_length < 1:
@@ -110,30 +120,69 @@ class RunArguments(TrainingArguments):
     )
 
     def __post_init__(self) -> None:
-        if not self.output_dir:
-            raise ConfigError("--output_dir is needed: the folder of the run, such as runs/baseline")
+        self._check_sizes()
+        self._check_data_order()
+        self._check_checkpoints()
+        if self.label_smoothing_factor:
+            raise ConfigError("--label_smoothing_factor has no effect on our loss; leave it at 0")
+        if isinstance(self.deepspeed, str):
+            check_deepspeed_json(Path(self.deepspeed), gather_weights=self.gather_weights)
+        super().__post_init__()
+        require_one_gpu(self.n_gpu)
+        if self.deepspeed and self.use_cpu and torch.distributed.is_initialized():
+            # transformers 5.23 tells DeepSpeed of the ranks on GPUs only; ZeRO-3 asks for them when a model is made.
+            deepspeed.init_distributed(dist_backend="gloo", auto_mpi_discovery=False, verbose=False)
+
+    def _check_sizes(self) -> None:
         if self.max_steps < 1:
             raise ConfigError("--max_steps is needed: the length of the run in optimizer steps, such as 10000")
+        for flag, count in (
+            ("per_device_train_batch_size", self.per_device_train_batch_size),
+            ("per_device_eval_batch_size", self.per_device_eval_batch_size),
+            ("gradient_accumulation_steps", self.gradient_accumulation_steps),
+        ):
+            if count < 1:
+                raise ConfigError(f"--{flag} {count} is no count; give 1 or more, such as 8")
+        if self.auto_find_batch_size:
+            raise ConfigError(
+                "--auto_find_batch_size True would change the batch, and with it the data, under way; leave it at "
+                "False and lower --per_device_train_batch_size until it fits"
+            )
+
+    def _check_data_order(self) -> None:
+        for flag, seed in (("seed", self.seed), ("data_seed", self.data_seed)):
+            if seed is not None and not 0 <= seed <= _MAX_SEED:
+                raise ConfigError(f"--{flag} {seed} is no seed; give 0 to {_MAX_SEED}, such as 42")
         if self.train_sampling_strategy != "sequential":
             raise ConfigError(
                 f"--train_sampling_strategy {self.train_sampling_strategy} would shuffle what the mixture has ordered; "
                 "leave it at sequential"
             )
+        if self.ignore_data_skip:
+            raise ConfigError(
+                "--ignore_data_skip True would train again on the first windows after a resume; leave it at False"
+            )
+
+    def _check_checkpoints(self) -> None:
+        if not self.output_dir:
+            raise ConfigError("--output_dir is needed: the folder of the run, such as runs/baseline")
         if not self.gather_weights and self.save_strategy in ("no", SaveStrategy.NO):
             raise ConfigError("--gather_weights False with --save_strategy no would leave nothing; change one of them")
-        if self.label_smoothing_factor:
-            raise ConfigError("--label_smoothing_factor has no effect on our loss; leave it at 0")
         if self.resume_training and not self.deepspeed:
             raise ConfigError(
                 "--resume_training True needs --deepspeed: without it transformers 5.23 starts with a fresh output "
                 "head; add --deepspeed configs/ds/zero2.json"
             )
-        if isinstance(self.deepspeed, str):
-            check_deepspeed_json(Path(self.deepspeed))
-        super().__post_init__()
-        if self.deepspeed and self.use_cpu and torch.distributed.is_initialized():
-            # transformers 5.23 tells DeepSpeed of the ranks on GPUs only; ZeRO-3 asks for them when a model is made.
-            deepspeed.init_distributed(dist_backend="gloo", auto_mpi_discovery=False, verbose=False)
+        if self.save_total_limit is not None and self.save_total_limit < 2:
+            raise ConfigError(
+                f"--save_total_limit {self.save_total_limit} would leave no complete checkpoint between two saves; "
+                "give 2 or more, or leave it out to keep all"
+            )
+        if self.load_best_model_at_end and self.metric_for_best_model is None:
+            raise ConfigError(
+                "--load_best_model_at_end True needs --metric_for_best_model: there is no loss of all evaluations "
+                "together; give <eval name>_loss, such as wikitext-2_loss for --nl_eval_data_path wikitext-2"
+            )
 
     @property
     def order_seed(self) -> int:
@@ -156,18 +205,56 @@ class Settings:
 
 
 def parse_arguments(argv: list[str], description: str = "") -> Settings:
-    """The settings that command-line flags ask for. Raises ConfigError, or SystemExit(2) for an unknown flag."""
+    """The settings that command-line flags ask for. Raises ConfigError, or SystemExit(2) for a flag that is missing."""
+    kinds = (ModelArguments, DataArguments, RunArguments)
     parser = HfArgumentParser(
-        (ModelArguments, DataArguments, RunArguments),
+        kinds,
         usage="deepspeed [--include localhost:0-7] train/pretrain.py FLAGS",
         description=description,
         formatter_class=_HelpFormatter,
         allow_abbrev=False,
     )
+    unknown = parser.parse_known_args(argv)[1]
+    if unknown:
+        raise ConfigError(_unknown(unknown[0], [f"--{flag.name}" for kind in kinds for flag in fields(kind)]))
     try:
-        return Settings(*parser.parse_args_into_dataclasses(argv, look_for_args_file=False))
+        settings = Settings(*parser.parse_args_into_dataclasses(argv, look_for_args_file=False))
     except (ValueError, ImportError, RuntimeError) as error:
         raise ConfigError(_our_words(str(error))) from None
+    _require_evaluation_data(settings)
+    return settings
+
+
+def require_one_gpu(num_gpus: int) -> None:
+    """Raises ConfigError for a process that has several GPUs: DataParallel would split no data, but repeat it."""
+    if num_gpus > 1:
+        raise ConfigError(
+            f"one process has {num_gpus} GPUs and would repeat data on them; start one process a GPU, "
+            f"deepspeed --include localhost:0-{num_gpus - 1} train/pretrain.py FLAGS, or set CUDA_VISIBLE_DEVICES=0"
+        )
+
+
+def _require_evaluation_data(settings: Settings) -> None:
+    run = settings.run
+    if settings.data.nl_eval_data_path:
+        return
+    if run.eval_strategy != IntervalStrategy.NO:
+        raise ConfigError(
+            f"--eval_strategy {IntervalStrategy(run.eval_strategy).value} has nothing to evaluate on; give "
+            "--nl_eval_data_path, or leave --eval_strategy at no"
+        )
+    if run.eval_on_start:
+        raise ConfigError(
+            "--eval_on_start has nothing to evaluate on; give --nl_eval_data_path, or leave --eval_on_start out"
+        )
+
+
+def _unknown(word: str, known: list[str]) -> str:
+    flag = word.partition("=")[0]
+    if not flag.startswith("--"):
+        return f"{word!r} belongs to no flag; give flags as --max_steps 10000, a value with spaces in quotes"
+    matches = get_close_matches(flag, known, n=1)
+    return f"{flag} is no flag; {f'did you mean {matches[0]}?' if matches else '--help names them all'}"
 
 
 class _HelpFormatter(ArgumentDefaultsHelpFormatter, RawDescriptionHelpFormatter):

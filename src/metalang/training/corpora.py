@@ -2,6 +2,8 @@
 
 from pathlib import Path
 
+from accelerate.utils import broadcast_object_list
+
 from metalang.building import TextBuild, build_corpus
 from metalang.corpus.manifest import FILE_NAME
 from metalang.ids import IdSpace
@@ -16,8 +18,14 @@ CACHE = "tokenized"
 def as_corpora(paths: list[str], flag: str, settings: Settings, tokenizer: str) -> list[tuple[str, str]]:
     """(name, folder) of the corpus of each path. Rank 0 tokenizes raw text, the others wait."""
     named = named_paths(paths, flag)
+    if not named:
+        return []
+    folders: list[str | None] = [None] * len(named)
     with settings.run.main_process_first(local=False, desc="tokenizing"):
-        return [(name, str(_as_corpus(path, settings, tokenizer))) for name, path in named]
+        if settings.run.process_index == 0:
+            folders = [str(_as_corpus(path, settings, tokenizer)) for _, path in named]
+    folders = broadcast_object_list(folders)
+    return [(name, folder) for (name, _), folder in zip(named, folders, strict=True)]
 
 
 def open_mixture(
@@ -37,7 +45,9 @@ def open_mixture(
 def _as_corpus(path: str, settings: Settings, tokenizer: str) -> Path:
     if (Path(path) / FILE_NAME).is_file():
         return Path(path)
-    build = TextBuild(TextSource(path, text_field=settings.data.text_field), tokenizer)
+    data = settings.data
+    source = TextSource(path, text_field=data.text_field, sample_by=data.sample_by)
+    build = TextBuild(source, tokenizer, skip_bad_lines=data.on_bad_line == "skip")
     folder = Path(settings.run.output_dir).parent / CACHE / digest_of(build.spec)[:16]
     build_corpus(build, folder)
     return folder

@@ -41,6 +41,11 @@ class EvaluationDataset(Dataset):
         self._source = source
         self._length = length
 
+    @property
+    def content_hash(self) -> str:
+        """Names the tokens that are evaluated on."""
+        return self._source.corpus.manifest.content_hash
+
     def __len__(self) -> int:
         return self._source.num_windows + (self._source.num_left_over > 0)
 

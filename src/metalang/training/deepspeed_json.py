@@ -4,13 +4,17 @@ An `optimizer` or `scheduler` block would override the flags: every parameter wo
 too, and the logged learning rate would be another than the one used (transformers 5.23, deepspeed 0.19).
 """
 
+import json
 from pathlib import Path
 from typing import Any
 
+from deepspeed.runtime.precision_config import DeepSpeedBF16Config, DeepSpeedFP16Config
 from deepspeed.runtime.zero.config import DeepSpeedZeroConfig
+from deepspeed.runtime.zero.offload_config import DeepSpeedZeroOffloadOptimizerConfig, DeepSpeedZeroOffloadParamConfig
+from pydantic import BaseModel
 
 from metalang.errors import ConfigError
-from metalang.specs import nearest, read_config
+from metalang.specs import nearest
 
 _FLAGS_OF_AUTO_KEYS = {
     "train_batch_size": "--per_device_train_batch_size",
@@ -31,12 +35,23 @@ _KNOWN_KEYS = (
     "zero_force_ds_cpu_optimizer zero_optimization"
 ).split()
 
+_BLOCKS: dict[str, type[BaseModel]] = {
+    "bf16": DeepSpeedBF16Config,
+    "fp16": DeepSpeedFP16Config,
+    "zero_optimization": DeepSpeedZeroConfig,
+    "zero_optimization.offload_optimizer": DeepSpeedZeroOffloadOptimizerConfig,
+    "zero_optimization.offload_param": DeepSpeedZeroOffloadParamConfig,
+}
 
-def check_deepspeed_json(path: Path) -> None:
-    """Raises ConfigError, with the fix, for a JSON that would override the run's flags or says what nobody reads."""
-    config = read_config(path)
-    if not isinstance(config, dict):
-        raise ConfigError(f"{path} holds no object; take configs/ds/zero2.json as an example")
+_GATHER = "stage3_gather_16bit_weights_on_model_save"
+
+
+def check_deepspeed_json(path: Path, *, gather_weights: bool = True) -> None:
+    """Raises ConfigError, with the fix, for a JSON that would override the run's flags or says what nobody reads.
+
+    With `gather_weights` a run ends with a complete model folder, which ZeRO-3 has to be told.
+    """
+    config = _read(path)
     for key, flags in (
         ("optimizer", "--optim, --learning_rate and --weight_decay"),
         ("scheduler", "--lr_scheduler_type"),
@@ -46,18 +61,49 @@ def check_deepspeed_json(path: Path) -> None:
     for key in config:
         if key not in _KNOWN_KEYS:
             raise ConfigError(f"{path} has a key {key!r} that DeepSpeed does not read; {nearest(key, _KNOWN_KEYS)}")
-    zero = config.get("zero_optimization", {})
-    known = [field.alias or name for name, field in DeepSpeedZeroConfig.model_fields.items()]
-    for key in zero:
-        if key not in known:
-            raise ConfigError(f"{path} has a key zero_optimization.{key} of no meaning; {nearest(key, known)}")
+    for block, model in _BLOCKS.items():
+        _check_block(path, block, _at(config, block, {}), model)
     for key, flag in _FLAGS_OF_AUTO_KEYS.items():
         value = _at(config, key)
         if value not in (None, "auto"):
             raise ConfigError(f'{path} sets {key} to {value!r}; write "auto" there and use {flag}')
+    zero = config.get("zero_optimization", {})
+    if gather_weights and zero.get("stage") == 3 and zero.get(_GATHER) is not True:
+        raise ConfigError(
+            f'{path} has ZeRO stage 3 without "{_GATHER}": true, so --gather_weights True would find no weights to '
+            "save; add that to zero_optimization, or set --gather_weights False"
+        )
 
 
-def _at(config: dict[str, Any], key: str) -> Any:
-    for part in key.split("."):
-        config = config.get(part) if isinstance(config, dict) else None
+def _read(path: Path) -> dict[str, Any]:
+    """What the file holds, read as accelerate reads it: JSON without comments."""
+    try:
+        config = json.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise ConfigError(
+            f"{path}: {error.strerror}; give the path of a DeepSpeed JSON, such as configs/ds/zero2.json"
+        ) from None
+    except ValueError as error:
+        raise ConfigError(
+            f"{path} is not JSON: {error}; mend it (JSON has no comments and no trailing commas)"
+        ) from None
+    if not isinstance(config, dict):
+        raise ConfigError(f"{path} holds no object; take configs/ds/zero2.json as an example")
     return config
+
+
+def _check_block(path: Path, block: str, value: Any, model: type[BaseModel]) -> None:
+    known = [field.alias or name for name, field in model.model_fields.items()]
+    if not isinstance(value, dict):
+        raise ConfigError(f"{path} has {block} {value!r}, which is no object; its keys can be {', '.join(known)}")
+    for key in value:
+        if key not in known:
+            raise ConfigError(f"{path} has a key {block}.{key} of no meaning; {nearest(key, known)}")
+
+
+def _at(config: dict[str, Any], key: str, otherwise: Any = None) -> Any:
+    """The value under a dotted key, `otherwise` where there is none."""
+    *blocks, last = key.split(".")
+    for block in blocks:
+        config = config.get(block, {})
+    return config.get(last, otherwise)

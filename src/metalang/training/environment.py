@@ -5,7 +5,7 @@ import os
 import sys
 import time
 import warnings
-from collections.abc import MutableMapping
+from collections.abc import MutableMapping, Sequence
 from pathlib import Path
 
 from metalang.errors import ConfigError
@@ -13,7 +13,7 @@ from metalang.errors import ConfigError
 _STALE_SECONDS = 900
 
 
-def prepare_environment(environment: MutableMapping[str, str]) -> None:
+def prepare_environment(environment: MutableMapping[str, str], argv: Sequence[str] = ()) -> None:
     """Shares the cores out to the ranks, and gives this Python environment a folder for what DeepSpeed compiles.
 
     Two environments that share such a folder build over each other's files, and a lock that a killed run left there
@@ -21,7 +21,11 @@ def prepare_environment(environment: MutableMapping[str, str]) -> None:
     """
     warnings.filterwarnings("ignore", category=FutureWarning, module="torch.distributed")  # DeepSpeed 0.19's own calls
     ranks = int(environment.get("LOCAL_SIZE", environment.get("LOCAL_WORLD_SIZE", "1")))
-    environment.setdefault("OMP_NUM_THREADS", str(max(1, (os.cpu_count() or 1) // ranks)))
+    environment.setdefault("OMP_NUM_THREADS", str(max(1, len(os.sched_getaffinity(0)) // ranks)))
+    if "--use_cpu" in argv and argv[argv.index("--use_cpu") + 1 :][:1] not in (["False"], ["false"]):
+        environment.setdefault(
+            "DS_ACCELERATOR", "cpu"
+        )  # DeepSpeed 0.19 takes a GPU that it sees, whatever is asked for
     folder = Path(environment.setdefault("TORCH_EXTENSIONS_DIR", str(Path(sys.prefix) / "torch_extensions")))
     for lock in folder.glob("*/lock"):
         age = time.time() - lock.stat().st_mtime

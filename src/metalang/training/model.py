@@ -1,25 +1,37 @@
 """Models: fresh or loaded, with an embedding that holds the text vocabulary and the meta-language tokens."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import torch
 from huggingface_hub import HfApi, try_to_load_from_cache
-from transformers import AutoConfig, AutoModelForCausalLM, PretrainedConfig, PreTrainedModel, set_seed
+from huggingface_hub.errors import StrictDataclassError
+from safetensors import SafetensorError
+from transformers import CONFIG_MAPPING, AutoConfig, AutoModelForCausalLM, PretrainedConfig, PreTrainedModel, set_seed
 
 from metalang.errors import ConfigError
-from metalang.specs import read_config
-from metalang.text.names import first_line
+from metalang.specs import nearest, read_config
+from metalang.text.names import first_line, local_path
 from metalang.text.tokenizer import TextTokenizer
-from metalang.training.config import ModelArguments
+
+if TYPE_CHECKING:  # it imports DeepSpeed, which writes to stdout; train/generate.py needs neither
+    from metalang.training.config import ModelArguments
 
 _EMBEDDING_MULTIPLE = 128
+_REQUIRED_SIZES = ("hidden_size", "num_hidden_layers", "num_attention_heads")
+_SIZES = (*_REQUIRED_SIZES, "intermediate_size", "num_key_value_heads", "max_position_embeddings")
+_FORMS = "a model folder with a config.json, a hub name, or an architecture such as configs/models/pythia-14m.json"
 
 
-def build_model(arguments: ModelArguments, tokenizer: TextTokenizer, *, seed: int, max_length: int) -> PreTrainedModel:
+def build_model(
+    arguments: "ModelArguments", tokenizer: TextTokenizer, *, seed: int, max_length: int
+) -> PreTrainedModel:
     """The model of a run, in float32. Raises ConfigError where a weight is missing or windows are too long for it."""
     config = read_architecture(arguments.model_name_or_path)
-    positions = getattr(config, "max_position_embeddings", max_length)
-    if max_length > positions:
+    positions = _positions(config)
+    if positions is not None and max_length > positions:
         raise ConfigError(
             f"--max_length {max_length} is more than the {positions} positions of {arguments.model_name_or_path}; "
             f"give at most {positions}"
@@ -36,27 +48,92 @@ def build_model(arguments: ModelArguments, tokenizer: TextTokenizer, *, seed: in
 
 def read_architecture(name: str) -> PretrainedConfig:
     """The configuration of a model: an architecture file of ours, a model folder, or a hub name."""
-    if not name.endswith(".json"):
-        return AutoConfig.from_pretrained(name if Path(name).is_dir() else _from_hub(name))
-    fields = dict(read_config(Path(name)))
+    if name.endswith(".json"):
+        return _from_file(name)
+    place = find_model(name, what="--model_name_or_path", forms=_FORMS)
+    with explained(f"--model_name_or_path {name} has no usable config.json", f"mend it, or give {_FORMS}"):
+        return AutoConfig.from_pretrained(place)
+
+
+def find_model(name: str, *, what: str, forms: str) -> str:
+    """The folder or hub name that `name` means. Raises ConfigError, which calls it `what`, where neither is there."""
+    folder = local_path(name, what=what, suffixes=(), forms=forms)
+    if folder is None:
+        return _from_hub(name, what=what, forms=forms)
+    if not (folder / "config.json").is_file():
+        raise ConfigError(f"{what} {name} is no model folder (no config.json); give {forms}")
+    return str(folder)
+
+
+def _from_file(name: str) -> PretrainedConfig:
+    fields = read_config(Path(name))
+    if not isinstance(fields, dict):
+        raise ConfigError(f"{name} holds no object; take configs/models/pythia-14m.json as an example")
+    fields = dict(fields)
     kind = fields.pop("model_type", None)
-    try:
+    if kind not in CONFIG_MAPPING:
+        hint = nearest(str(kind), list(CONFIG_MAPPING)) if kind else "name one"
+        hint = hint if len(hint) < 80 else 'write one that transformers has, such as "gpt_neox"'
+        raise ConfigError(f"{name} has the model_type {kind!r}, which transformers does not know; {hint}")
+    with explained(f"{name} is no architecture", "mend the file; configs/models/pythia-14m.json is an example"):
+        _check_keys(name, kind, fields)
         return AutoConfig.for_model(kind, **fields)
-    except (ValueError, KeyError, TypeError) as error:
-        raise ConfigError(f"{name} is no architecture: {str(error).splitlines()[0]}") from None
 
 
-def _from_hub(name: str) -> str:
-    """The name, once it is in the cache or the hub knows it: transformers asks a hub that is not there for minutes."""
-    if isinstance(try_to_load_from_cache(name, "config.json"), str):
-        return name
+def _check_keys(name: str, kind: str, fields: dict[str, Any]) -> None:
+    """Refuses what the library would keep unread, and sizes that it would choose for itself."""
+    make = CONFIG_MAPPING[kind]
+    aliases = dict(make.attribute_map)  # gpt2: hidden_size -> n_embd
+    defaults = make().to_dict()
+    known = [*defaults, *aliases, "model_type", "torch_dtype"]
+    for key, value in fields.items():
+        # A key of an older release (rotary_pct) is turned into a newer one; one that nobody reads is kept as it is.
+        if key not in known and key in make(**{key: value}).to_dict():
+            raise ConfigError(f"{name} has a key {key!r} that {kind} does not read; {nearest(key, known)}")
+    for size in _SIZES:
+        alias = aliases.get(size, size)
+        given = fields.get(size, fields.get(alias))
+        if given is None and size in _REQUIRED_SIZES and alias in defaults:
+            raise ConfigError(f"{name} does not say {alias}; write it down: the default of {kind} is not what is meant")
+        if isinstance(given, int) and given < 1:
+            raise ConfigError(f"{name} has {alias} {given}; give 1 or more")
+
+
+def _positions(config: PretrainedConfig) -> int | None:
+    """The longest window that a model takes, None where it knows no limit (Mamba)."""
     try:
+        return config.max_position_embeddings
+    except AttributeError:
+        return None
+
+
+@contextmanager
+def explained(wrong: str, fix: str) -> Iterator[None]:
+    """Turns what a library says about a model that a person named into one line of ours."""
+    try:
+        yield
+    except (
+        OSError,
+        ValueError,
+        LookupError,
+        TypeError,
+        ArithmeticError,
+        SafetensorError,
+        StrictDataclassError,
+    ) as error:
+        cause = error.__cause__ if isinstance(error, StrictDataclassError) and error.__cause__ else error
+        raise ConfigError(f"{wrong}: {first_line(cause).rstrip('.!')}; {fix}") from None
+
+
+def _from_hub(name: str, *, what: str, forms: str) -> str:
+    """The name, once it is in the cache or the hub knows it: transformers asks a hub that is not there for minutes."""
+    try:
+        if isinstance(try_to_load_from_cache(name, "config.json"), str):
+            return name
         HfApi().model_info(name)
     except Exception as error:  # no network, no such name, no leave: whatever the hub's client raises
         raise ConfigError(
-            f"--model_name_or_path {name} is no folder on this disk, and the hub did not give it "
-            f"({first_line(error)}); give a folder with a config.json, or an architecture such as "
-            "configs/models/pythia-14m.json"
+            f"{what} {name} is no folder on this disk, and the hub did not give it ({first_line(error)}); give {forms}"
         ) from None
     return name
 
@@ -69,11 +146,15 @@ def padded_vocab_size(tokenizer: TextTokenizer) -> int:
 def _fresh(name: str, config: PretrainedConfig, vocab_size: int, *, seed: int) -> PreTrainedModel:
     config.vocab_size = vocab_size
     set_seed(seed)
-    return AutoModelForCausalLM.from_config(config, dtype=torch.float32)
+    with explained(f"{name} describes a model that cannot be made", "mend its sizes"):
+        return AutoModelForCausalLM.from_config(config, dtype=torch.float32)
 
 
 def _loaded(name: str, config: PretrainedConfig, vocab_size: int, *, seed: int) -> PreTrainedModel:
-    model, loading = AutoModelForCausalLM.from_pretrained(name, dtype=torch.float32, output_loading_info=True)
+    with explained(f"{name} has no usable weights", "give a complete model, or --random_initialize True"):
+        model, loading = AutoModelForCausalLM.from_pretrained(
+            str(Path(name).expanduser()), dtype=torch.float32, output_loading_info=True
+        )
     missing = sorted(loading["missing_keys"])
     if missing:
         raise ConfigError(

@@ -5,9 +5,9 @@ from pathlib import Path
 import torch
 from transformers.integrations import is_deepspeed_zero3_enabled
 
+from metalang.files import read_json
 from metalang.mixing import Mixture
 from metalang.sizes import format_size
-from metalang.specs import read_config
 from metalang.text.tokenizer import TextTokenizer
 from metalang.training.config import Settings
 from metalang.training.trainer import MetalangTrainer
@@ -52,7 +52,7 @@ def beginning(checkpoint: Path | None, max_steps: int) -> str:
     """Where the run begins, and whether its schedule is another than that of the checkpoint."""
     if checkpoint is None:
         return "start      at step 0"
-    planned = read_config(checkpoint / "trainer_state.json")["max_steps"]
+    planned = read_json(checkpoint / "trainer_state.json")["max_steps"]
     jump = f"; its schedule was made for {planned:,} steps, so the learning rate jumps" if planned != max_steps else ""
     return f"start      from {checkpoint}{jump}"
 

@@ -1,11 +1,13 @@
 """A pretraining run, as a table of contents."""
 
+import importlib.metadata
 import logging
 from dataclasses import asdict
 from pathlib import Path
 
 from transformers import default_data_collator
 
+from metalang.errors import ConfigError
 from metalang.files import write_json
 from metalang.mixing import Mixture, Source
 from metalang.text.tokenizer import TextTokenizer, load_tokenizer
@@ -26,7 +28,7 @@ logger = logging.getLogger(__name__)
 def pretrain(settings: Settings) -> None:
     """Runs what the settings ask for: the data, the model, the training, the model folder, the summary."""
     run = settings.run
-    _claim(settings)
+    claim_output(run.output_dir, resume=run.resume_training)
     tokenizer = _tokenizer(settings)
     num_windows = run.windows_per_step * run.max_steps
     mixture = _mixture(settings, tokenizer, num_windows)
@@ -37,6 +39,11 @@ def pretrain(settings: Settings) -> None:
         "tokens a step": run.windows_per_step * mixture.length,
         "ranks": run.world_size,
     }
+    checkpoint = newest_complete(run.output_dir) if run.resume_training else None
+    if checkpoint:
+        require_unchanged(checkpoint, unchanged)
+    _refuse_trained_on(mixture, evaluation)
+    _leave_settings(settings, mixture)
     tracked = start_tracking(settings)
     trainer = MetalangTrainer(
         objective=OBJECTIVES[settings.model.architecture],
@@ -49,9 +56,6 @@ def pretrain(settings: Settings) -> None:
         processing_class=tokenizer.hf,
         callbacks=[CompleteMarker(unchanged)],
     )
-    checkpoint = newest_complete(run.output_dir) if run.resume_training else None
-    if checkpoint:
-        require_unchanged(checkpoint, unchanged)
     if run.process_index == 0:
         print(banner(settings, mixture, tokenizer, trainer), flush=True)
         print(beginning(checkpoint, run.max_steps), flush=True)
@@ -59,15 +63,30 @@ def pretrain(settings: Settings) -> None:
     _finish(trainer, mixture, settings, tracked)
 
 
-def _claim(settings: Settings) -> None:
-    """Takes the output folder, and leaves there what the run was asked for."""
-    run = settings.run
-    with run.main_process_first(local=False, desc="output folder"):
-        if run.process_index == 0:
-            claim_output(run.output_dir, resume=run.resume_training)
-            Path(run.output_dir).mkdir(parents=True, exist_ok=True)
-            flags = {"model": asdict(settings.model), "data": asdict(settings.data), "run": run.to_sanitized_dict()}
-            write_json(Path(run.output_dir) / RUN_FILE, flags)
+def _leave_settings(settings: Settings, mixture: Mixture) -> None:
+    """Leaves in the output folder what the run was asked for, what it reads and by which versions it is made.
+
+    A run that is continued keeps what it was begun with.
+    """
+    run, path = settings.run, Path(settings.run.output_dir) / RUN_FILE
+    if run.process_index != 0 or path.exists():
+        return
+    path.parent.mkdir(parents=True, exist_ok=True)
+    asked = {"model": asdict(settings.model), "data": asdict(settings.data), "run": run.to_sanitized_dict()}
+    corpora = {source.name: source.corpus.manifest.content_hash for source in mixture.sources}
+    versions = {name: importlib.metadata.version(name) for name in ("metalang", "torch", "transformers", "deepspeed")}
+    write_json(path, {**asked, "order": mixture.fingerprint, "corpora": corpora, "versions": versions})
+
+
+def _refuse_trained_on(mixture: Mixture, evaluation: dict[str, EvaluationDataset]) -> None:
+    """Raises ConfigError where the model would be evaluated on what it is trained on."""
+    trained = {source.corpus.manifest.content_hash: source.name for source in mixture.sources}
+    for name, dataset in evaluation.items():
+        if dataset.content_hash in trained:
+            raise ConfigError(
+                f"--nl_eval_data_path {name} is the corpus {trained[dataset.content_hash]} of --data_paths: its loss "
+                "would be that of text learned by heart; hold a part out (tokenize_text.py --split, --validation_ratio)"
+            )
 
 
 def _tokenizer(settings: Settings) -> TextTokenizer:

@@ -7,25 +7,33 @@ from transformers import TrainerCallback
 
 
 class Throughput(TrainerCallback):
-    """Clocks optimizer steps from begin to end. The first is left out: it holds compilations and allocations."""
+    """Clocks from the end of a step to the end of the next, fetching of data included.
+
+    The first step is left out: it holds compilations and allocations.
+    """
 
     def __init__(self, tokens_per_step: int) -> None:
         self._tokens_per_step = tokens_per_step
-        self._begun: float | None = None
-        self._warm = False
+        self._mark: float | None = None
         self._seconds, self._steps = 0.0, 0
         self.all_seconds, self.all_steps = 0.0, 0
 
-    def on_step_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
-        """Starts the clock, after the batch of the step was fetched."""
-        self._begun = time.perf_counter()
-
     def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
-        """Stops the clock."""
-        if self._warm and self._begun is not None:
-            self._seconds += time.perf_counter() - self._begun
+        """Takes the time since the last step, or since what came between."""
+        if self._mark is not None:
+            self._seconds += time.perf_counter() - self._mark
             self._steps += 1
-        self._warm = True
+        self._mark = time.perf_counter()
+
+    def on_evaluate(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        """Leaves an evaluation out."""
+        if self._mark is not None:
+            self._mark = time.perf_counter()
+
+    def on_save(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        """Leaves a checkpoint out."""
+        if self._mark is not None:
+            self._mark = time.perf_counter()
 
     def take(self) -> dict[str, float]:
         """`tokens_per_second`, of all ranks together, since the last call; nothing where no step was clocked."""

@@ -1,0 +1,39 @@
+"""Shows which artificial languages there are, and checks corpora of them.
+
+python data_tools/domains.py list
+python data_tools/domains.py show identity
+python data_tools/domains.py check corpora/identity
+"""
+
+import argparse
+from pathlib import Path
+
+from metalang.building.catalogue import check_rows, domain_page, domain_table
+from metalang.corpus import Corpus
+from metalang.errors import reported
+
+PRESETS = Path(__file__).parents[1] / "configs/domains"
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--presets", type=Path, default=PRESETS, help="folder of specs (default: configs/domains)")
+    commands = parser.add_subparsers(dest="command", required=True)
+    commands.add_parser("list", help="a line a preset")
+    show = commands.add_parser("show", help="the definition of a type, its parameters, its first rows")
+    show.add_argument("type", help="such as identity")
+    show.add_argument("--num_rows", type=int, default=3, help="rows to draw (default: %(default)s)")
+    check = commands.add_parser("check", help="runs every row of a corpus through its domain's check")
+    check.add_argument("corpus", type=Path, help="folder with a manifest.json")
+    args = parser.parse_args()
+    with reported("domains"):
+        if args.command == "list":
+            print(domain_table(args.presets))
+        elif args.command == "show":
+            print(domain_page(args.type, args.presets, num_rows=args.num_rows))
+        else:
+            print(f"checked: all {check_rows(Corpus(args.corpus)):,} rows are as their domain defines them")
+
+
+if __name__ == "__main__":
+    main()

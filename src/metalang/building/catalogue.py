@@ -1,0 +1,99 @@
+"""What there is among the domains: a table, a page on one, and a check of every row of a corpus of one."""
+
+import inspect
+from itertools import pairwise
+from pathlib import Path
+
+import numpy as np
+from tqdm import tqdm
+
+from metalang.corpus import Corpus
+from metalang.domains import Domain, domain_types, read_domain
+from metalang.errors import ConfigError, CorpusError
+from metalang.ids import NUM_CONTROL, Control
+from metalang.specs import as_spec, nearest
+
+_CONTROL_NAMES = {int(control): control.name for control in Control}
+
+
+def domain_table(presets: Path) -> str:
+    """A line a preset: its file, type, family, symbols needed, symbols in a row and the part of them predicted."""
+    rows = [("preset", "type", "family", "symbols", "row", "predicted", "what it is")]
+    for path in sorted(presets.glob("*.json")):
+        domain = read_domain(path)
+        sample = domain.sample(domain.key(0, "train"), 0, 100)
+        rows.append(
+            (
+                path.stem,
+                domain.type,
+                _family(type(domain)),
+                f"{domain.num_symbols:,}",
+                f"{len(sample.symbols) / 100:,.0f}",
+                f"{sample.predicted.mean():.0%}",
+                _first_line(type(domain)),
+            )
+        )
+    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]) - 1)]
+    padded = [[cell.ljust(width) for cell, width in zip(row[:-1], widths, strict=True)] for row in rows]
+    lines = ["  ".join([*cells, row[-1]]) for cells, row in zip(padded, rows, strict=True)]
+    types = {row[1] for row in rows[1:]}
+    return "\n".join([*lines, f"{len(types)} types, {len(rows) - 1} presets"])
+
+
+def domain_page(name: str, presets: Path, *, num_rows: int) -> str:
+    """The definition of a type, its parameters as in its preset, and its first rows; predicted symbols in ⟦ ⟧."""
+    kinds = domain_types()
+    if name not in kinds:
+        raise ConfigError(f"{name!r} is no domain; {nearest(name, list(kinds))}")
+    page = [f"{name} ({_family(kinds[name])})", "", inspect.cleandoc(kinds[name].__doc__ or ""), ""]
+    path = presets / f"{name}.json"
+    domain = read_domain(path)
+    page += [f"as in {path}:", domain.model_dump_json(indent=2), ""]
+    rows = domain.sample(domain.key(0, "train"), 0, num_rows)
+    start = 0
+    for number, end in enumerate(rows.ends.tolist()):
+        page.append(f"row {number}: {drawn_row(rows.symbols[start:end], rows.predicted[start:end])}")
+        start = end
+    return "\n".join(page)
+
+
+def drawn_row(symbols: np.ndarray, predicted: np.ndarray) -> str:
+    """A row, (n,) and (n,), as text: reserved symbols by name, content from 0, predicted symbols in ⟦ ⟧.
+
+    >>> drawn_row(np.array([32, 3, 32, 2]), np.array([False, False, True, True]))
+    '0 SEP ⟦0 EOS⟧'
+    """
+    names = [_CONTROL_NAMES.get(int(symbol), str(int(symbol) - NUM_CONTROL)) for symbol in symbols]
+    names = [f"d{int(symbol) - 10}" if 10 <= symbol < 20 else name for symbol, name in zip(symbols, names, strict=True)]
+    borders = [0, *(np.flatnonzero(np.diff(predicted)) + 1).tolist(), len(names)]
+    runs = [(bool(predicted[start]), " ".join(names[start:end])) for start, end in pairwise(borders)]
+    return " ".join(f"⟦{text}⟧" if is_predicted else text for is_predicted, text in runs)
+
+
+def check_rows(corpus: Corpus) -> int:
+    """Checks every row of a synthetic corpus against its domain's definition; the number of rows.
+
+    Raises CorpusError with the row and the first position that breaks it, ConfigError for a corpus of another kind.
+    """
+    spec = corpus.manifest.spec
+    if spec["kind"] != "synthetic":
+        raise ConfigError(f"{corpus.folder} is a {spec['kind']} corpus; only synthetic ones have a definition to check")
+    domain = as_spec(domain_types()[spec["domain"]["type"]], spec["domain"], f"{corpus.folder}/manifest.json")
+    num_rows = corpus.manifest.num_documents
+    with tqdm(total=corpus.num_tokens, desc=f"checking {corpus.folder.name}", unit=" tokens", unit_scale=True) as bar:
+        for number in range(num_rows):
+            symbols, predicted, _ = corpus.document(number)
+            try:
+                domain.check(symbols, predicted)
+            except CorpusError as error:
+                raise CorpusError(f"{corpus.folder}, row {number}, {error}") from None
+            bar.update(len(symbols))
+    return num_rows
+
+
+def _family(kind: type[Domain]) -> str:
+    return kind.__module__.rsplit(".", maxsplit=1)[-1]
+
+
+def _first_line(kind: type[Domain]) -> str:
+    return inspect.cleandoc(kind.__doc__ or "").splitlines()[0]

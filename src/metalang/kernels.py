@@ -1,0 +1,29 @@
+"""Where compiled kernels are kept.
+
+numba looks at a kernel's own file to tell whether its compiled form is old, not at the files whose helpers and
+constants were compiled into it. So all are kept in a folder that bears the hash of every file that holds kernels.
+"""
+
+import hashlib
+import os
+import tempfile
+from pathlib import Path
+
+import numba
+
+_PACKAGE = Path(__file__).parent
+_ROOMS = ("*.py", "domains/*.py", "mixing/*.py")
+
+
+def kernel_hash() -> str:
+    """16 hexadecimal digits that name the source of all kernels."""
+    files = sorted(path for room in _ROOMS for path in _PACKAGE.glob(room))
+    return hashlib.sha256(b"".join(path.read_bytes() for path in files)).hexdigest()[:16]
+
+
+def keep_kernels() -> None:
+    """Points numba at the folder of these kernels, beside the package's other caches where that can be written."""
+    beside = _PACKAGE / "__pycache__"
+    writable = os.access(beside if beside.exists() else _PACKAGE, os.W_OK)
+    base = beside if writable else Path(tempfile.gettempdir()) / f"metalang-{os.getuid()}"
+    numba.config.CACHE_DIR = str(base / f"kernels-{kernel_hash()}")

@@ -1,0 +1,64 @@
+"""The list of domains, a page on one, and the check of a corpus."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from metalang.building import SyntheticBuild, build_corpus
+from metalang.building.catalogue import check_rows, domain_page, domain_table
+from metalang.corpus import Corpus, Documents, ShardWriter, write_manifest
+from metalang.domains import domain_types, read_domain
+from metalang.domains.copying import Identity
+from metalang.errors import ConfigError, CorpusError
+
+ROOT = Path(__file__).parents[1]
+PRESETS = ROOT / "configs/domains"
+IDENTITY = Identity(vocabulary={"size": 50}, sequence_length={"min": 8, "max": 40})
+
+
+def test_every_type_has_a_preset_of_its_name():
+    assert [name for name in domain_types() if not (PRESETS / f"{name}.json").exists()] == []
+
+
+def test_a_preset_describes_the_type_that_its_name_begins_with():
+    wrong = [path.name for path in PRESETS.glob("*.json") if read_domain(path).type not in path.stem.replace("-", "_")]
+    assert wrong == []
+
+
+def test_the_table_names_every_preset():
+    table = domain_table(PRESETS)
+    assert all(f"\n{path.stem} " in table for path in PRESETS.glob("*.json"))
+    assert f"{len(domain_types())} types" in table.splitlines()[-1]
+
+
+def test_a_page_shows_definition_parameters_and_rows():
+    page = domain_page("identity", PRESETS, num_rows=2)
+    assert "y = x." in page and '"size": 10000' in page and "row 1: " in page and "SEP ⟦" in page
+
+
+def test_an_unknown_type_is_refused_with_the_nearest():
+    with pytest.raises(ConfigError, match="'identiy' is no domain; did you mean 'identity'"):
+        domain_page("identiy", PRESETS, num_rows=1)
+
+
+def test_a_corpus_of_a_domain_passes_its_check(tmp_path):
+    build_corpus(SyntheticBuild(IDENTITY, num_tokens=2_000), tmp_path)
+    done = subprocess.run(
+        [sys.executable, ROOT / "data_tools/domains.py", "check", tmp_path], capture_output=True, text=True, check=True
+    )
+    assert (
+        done.stdout == f"checked: all {Corpus(tmp_path).manifest.num_documents} rows are as their domain defines them\n"
+    )
+
+
+def test_a_row_that_breaks_its_definition_is_named(tmp_path):
+    build = SyntheticBuild(IDENTITY, num_tokens=100)
+    rows = IDENTITY.sample(1, 0, 3)
+    rows.symbols[rows.ends[0] + 1] ^= 1
+    writer = ShardWriter(tmp_path, 0, build.ids.vocab_size)
+    writer.append(Documents(rows.symbols, rows.ends, rows.ends, rows.predicted))
+    write_manifest(tmp_path, [writer.finish()], ids=build.ids, sources=build.sources, spec=build.spec)
+    with pytest.raises(CorpusError, match=r"row 1, position \d+: symbol is \d+ and should be \d+"):
+        check_rows(Corpus(tmp_path))
