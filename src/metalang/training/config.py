@@ -228,9 +228,10 @@ def parse_arguments(argv: list[str], description: str = "") -> Settings:
 def require_one_gpu(num_gpus: int) -> None:
     """Raises ConfigError for a process that has several GPUs: DataParallel would split no data, but repeat it."""
     if num_gpus > 1:
+        slots = ",".join(str(slot) for slot in range(num_gpus))
         raise ConfigError(
             f"one process has {num_gpus} GPUs and would repeat data on them; start one process a GPU, "
-            f"deepspeed --include localhost:0-{num_gpus - 1} train/pretrain.py FLAGS, or set CUDA_VISIBLE_DEVICES=0"
+            f"deepspeed --include localhost:{slots} train/pretrain.py FLAGS, or set CUDA_VISIBLE_DEVICES=0"
         )
 
 

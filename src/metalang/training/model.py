@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from difflib import get_close_matches
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -71,9 +72,9 @@ def _from_file(name: str) -> PretrainedConfig:
         raise ConfigError(f"{name} holds no object; take configs/models/pythia-14m.json as an example")
     fields = dict(fields)
     kind = fields.pop("model_type", None)
-    if kind not in CONFIG_MAPPING:
-        hint = nearest(str(kind), list(CONFIG_MAPPING)) if kind else "name one"
-        hint = hint if len(hint) < 80 else 'write one that transformers has, such as "gpt_neox"'
+    if str(kind) not in CONFIG_MAPPING:
+        matches = get_close_matches(str(kind), CONFIG_MAPPING, n=1)
+        hint = f"did you mean {matches[0]!r}?" if matches else 'write one that it knows, such as "gpt_neox"'
         raise ConfigError(f"{name} has the model_type {kind!r}, which transformers does not know; {hint}")
     with explained(f"{name} is no architecture", "mend the file; configs/models/pythia-14m.json is an example"):
         _check_keys(name, kind, fields)
