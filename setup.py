@@ -34,9 +34,9 @@ setup(
     install_requires=[
         "accelerate>=1.10",
         "datasets>=4.0",
-        "datatrove>=0.6",
         "deepspeed>=0.18",
         "hjson>=3.1",
+        "huggingface_hub>=1.0",
         "numba>=0.61",
         "numpy>=2.0",
         "protobuf>=5.0",
@@ -44,6 +44,7 @@ setup(
         "pydantic>=2.10",
         "pyyaml>=6.0",
         "sentencepiece>=0.2",
+        "tokenizers>=0.22",
         "torch>=2.8",
         "tqdm>=4.66",
         "transformers>=5.20",

@@ -2,9 +2,12 @@
 
 import subprocess
 import sys
+from pathlib import Path
 
+import numba
 import pytest
 
+from metalang import kernels
 from metalang.errors import ConfigError, CorpusError, MetalangError, MismatchError
 from metalang.ids import IdSpace
 from metalang.seeds import key_for
@@ -89,6 +92,13 @@ def test_keys_are_equal_in_another_process():
     assert printed.strip() == "5459018334786162572"
 
 
+def test_compiled_kernels_are_kept_under_the_hash_of_every_file_that_holds_one():
+    package = Path(kernels.__file__).parent
+    hashed = {path for room in kernels._ROOMS for path in package.glob(room)}
+    assert {path for path in package.rglob("*.py") if "@njit" in path.read_text()} <= hashed
+    assert kernels.kernel_hash() in numba.config.CACHE_DIR
+
+
 def test_symbols_land_on_the_meta_language_tokens_and_the_end_of_a_document_on_the_tokenizers_eos():
     ids = IdSpace(text_size=100, meta_size=16, eos_id=0, tokenizer="toy")
     assert ids.of_symbols([0, 3, 15, 2]).tolist() == [100, 103, 115, 0]
@@ -117,7 +127,8 @@ def test_the_error_tree_is_the_one_drawn_in_its_module():
 
 def test_an_error_of_ours_is_one_line_on_stderr_and_exit_code_1():
     code = (
-        "from metalang.errors import ConfigError, reported\n"
+        "from metalang import kernels
+from metalang.errors import ConfigError, reported\n"
         "with reported('mix'):\n    raise ConfigError('two\\nlines')\n"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)

@@ -173,18 +173,23 @@ def test_a_resume_with_another_global_batch_is_refused(whole, data):
 def test_the_loss_is_that_of_the_global_batch_however_it_is_cut(data, tmp_path):
     """Masked windows in float32: one rank of 8, two of 4, two of 2 with accumulation; a mean of means would differ."""
     cuts = {"1x8": (1, 8, 1), "2x4": (2, 4, 1), "2x2x2": (2, 2, 2)}
-    losses = {}
+    losses, evaluated = {}, {}
     for name, (ranks, batch, accumulation) in cuts.items():
         command = _command(
             data, tmp_path / name, "--data_ratios", "0.2", "0.8", "--max_steps", "4",
-            "--gather_weights", "False", "--save_strategy", "steps",
+            "--gather_weights", "False", "--save_strategy", "steps", "--eval_on_start",
+            "--nl_eval_data_path", f"held_out={data}/lines.jsonl",
             ranks=ranks, batch=batch, accumulation=accumulation,
         )  # fmt: skip
         code, printed = _run(command)
         assert code == 0, printed[-5000:]
         losses[name] = [_losses(tmp_path / name)[step] for step in (1, 2, 3, 4)]
+        evaluated[name] = next(entry for entry in _history(tmp_path / name) if "eval_held_out_loss" in entry)
     assert losses["2x4"] == pytest.approx(losses["1x8"], abs=2e-5)
     assert losses["2x2x2"] == pytest.approx(losses["1x8"], abs=2e-5)
+    one, two = evaluated["1x8"], evaluated["2x4"]
+    assert two["eval_held_out_loss"] == pytest.approx(one["eval_held_out_loss"], abs=1e-5)
+    assert two["eval_held_out_tokens"] == one["eval_held_out_tokens"]
     assert not (tmp_path / "2x4" / "model.safetensors").exists()
     sharded = sorted(path.name for path in (tmp_path / "2x4/checkpoint-4/global_step4").iterdir())
     assert [name for name in sharded if "optim" in name] == [
