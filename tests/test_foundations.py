@@ -127,8 +127,7 @@ def test_the_error_tree_is_the_one_drawn_in_its_module():
 
 def test_an_error_of_ours_is_one_line_on_stderr_and_exit_code_1():
     code = (
-        "from metalang import kernels
-from metalang.errors import ConfigError, reported\n"
+        "from metalang.errors import ConfigError, reported\n"
         "with reported('mix'):\n    raise ConfigError('two\\nlines')\n"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
