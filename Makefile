@@ -2,10 +2,10 @@ PYTHON ?= python3
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test check bench-data clean
+.PHONY: help install demo test check docs bench-domains bench-data clean
 
 help: ## list these targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 install: .venv/.installed ## make .venv with the locked versions (PYTHON=python3.12 picks another Python)
 
@@ -23,6 +23,12 @@ check: install ## what to run before a commit: format, lint, quick tests
 	ruff format --check .
 	ruff check .
 	pytest -m "not slow"
+
+docs: install ## write docs/domains.md from the docstrings
+	python data_tools/domains.py document > docs/domains.md
+
+bench-domains: install ## how fast the kernel of each preset is, beside a memory copy
+	python benchmarks/bench_domains.py
 
 bench-data: install ## how fast data is made and read, beside limits measured in the same run
 	python benchmarks/bench_data.py

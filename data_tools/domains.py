@@ -8,7 +8,7 @@ python data_tools/domains.py check corpora/identity
 import argparse
 from pathlib import Path
 
-from metalang.building.catalogue import check_rows, domain_page, domain_table
+from metalang.building.catalogue import check_rows, domain_document, domain_page, domain_table
 from metalang.corpus import Corpus
 from metalang.errors import reported
 
@@ -23,6 +23,7 @@ def main() -> None:
     show = commands.add_parser("show", help="the definition of a type, its parameters, its first rows")
     show.add_argument("type", help="such as identity")
     show.add_argument("--num_rows", type=int, default=3, help="rows to draw (default: %(default)s)")
+    commands.add_parser("document", help="docs/domains.md, from the docstrings")
     check = commands.add_parser("check", help="runs every row of a corpus through its domain's check")
     check.add_argument("corpus", type=Path, help="folder with a manifest.json")
     args = parser.parse_args()
@@ -31,6 +32,8 @@ def main() -> None:
             print(domain_table(args.presets))
         elif args.command == "show":
             print(domain_page(args.type, args.presets, num_rows=args.num_rows))
+        elif args.command == "document":
+            print(domain_document(args.presets))
         else:
             print(f"checked: all {check_rows(Corpus(args.corpus)):,} rows are as their domain defines them")
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from metalang.building import SyntheticBuild, build_corpus
-from metalang.building.catalogue import check_rows, domain_page, domain_table
+from metalang.building.catalogue import check_rows, domain_document, domain_page, domain_table
 from metalang.corpus import Corpus, Documents, ShardWriter, write_manifest
 from metalang.domains import domain_types, read_domain
 from metalang.domains.copying import Identity
@@ -36,6 +36,10 @@ def test_the_table_names_every_preset():
 def test_a_page_shows_definition_parameters_and_rows():
     page = domain_page("identity", PRESETS, num_rows=2)
     assert "y = x." in page and '"size": 10000' in page and "row 1: " in page and "SEP ⟦" in page
+
+
+def test_the_document_of_all_domains_is_as_their_docstrings_say():
+    assert (ROOT / "docs/domains.md").read_text() == domain_document(PRESETS) + "\n", "run `make docs`"
 
 
 def test_an_unknown_type_is_refused_with_the_nearest():

@@ -1,6 +1,7 @@
 """What there is among the domains: a table, a page on one, and a check of every row of a corpus of one."""
 
 import inspect
+import sys
 from itertools import pairwise
 from pathlib import Path
 
@@ -55,6 +56,22 @@ def domain_page(name: str, presets: Path, *, num_rows: int) -> str:
         page.append(f"row {number}: {drawn_row(rows.symbols[start:end], rows.predicted[start:end])}")
         start = end
     return "\n".join(page)
+
+
+def domain_document(presets: Path) -> str:
+    """`docs/domains.md`: every family with its sources, every type with its definition and its presets."""
+    kinds = domain_types()
+    by_module: dict[str, list[str]] = {}
+    for name, kind in kinds.items():
+        by_module.setdefault(kind.__module__, []).append(name)
+    lines = ["# Domains", "", f"{len(kinds)} artificial languages. Written by `make docs` from their docstrings.", ""]
+    for module, names in sorted(by_module.items()):
+        lines += [f"## {module.rsplit('.', maxsplit=1)[-1]}", "", inspect.getdoc(sys.modules[module]) or "", ""]
+        for name in names:
+            files = [path.stem for path in sorted(presets.glob("*.json")) if path.stem.split("-")[0] == name]
+            lines += [f"### {name}", "", f"Presets: {', '.join(files)}.", "", "```text"]
+            lines += [inspect.cleandoc(kinds[name].__doc__ or ""), "```", ""]
+    return "\n".join(lines)
 
 
 def drawn_row(symbols: np.ndarray, predicted: np.ndarray) -> str:
