@@ -31,6 +31,12 @@ def main() -> None:
         help="each its own stream of rows (default: %(default)s)",
     )
     parser.add_argument(
+        "--control",
+        choices=["none", "shuffled", "iid_unigram", "iid_uniform"],
+        default="none",
+        help="the same rows without their structure: tokens shuffled, or drawn anew (default: %(default)s)",
+    )
+    parser.add_argument(
         "--workers",
         type=int,
         default=available_cores(),
@@ -38,8 +44,13 @@ def main() -> None:
     )
     args = parser.parse_args()
     with reported("synthesize"):
-        domain = read_domain(args.data_config)
-        build = SyntheticBuild(domain, num_tokens=parse_size(args.num_token), seed=args.seed, split=args.split)
+        build = SyntheticBuild(
+            read_domain(args.data_config),
+            num_tokens=parse_size(args.num_token),
+            seed=args.seed,
+            split=args.split,
+            control=args.control,
+        )
         build_corpus(build, args.output_dir, workers=args.workers)
         print(describe_corpus(Corpus(args.output_dir)))
 

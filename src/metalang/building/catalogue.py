@@ -93,8 +93,9 @@ def check_rows(corpus: Corpus) -> int:
     Raises CorpusError with the row and the first position that breaks it, ConfigError for a corpus of another kind.
     """
     spec = corpus.manifest.spec
-    if spec["kind"] != "synthetic":
-        raise ConfigError(f"{corpus.folder} is a {spec['kind']} corpus; only synthetic ones have a definition to check")
+    if spec["kind"] != "synthetic" or "control" in spec:
+        kind = f"control ({spec['control']})" if "control" in spec else f"{spec['kind']} corpus"
+        raise ConfigError(f"{corpus.folder} is a {kind}; only rows of a domain have a definition to check")
     domain = as_spec(domain_types()[spec["domain"]["type"]], spec["domain"], f"{corpus.folder}/manifest.json")
     num_rows = corpus.manifest.num_documents
     with tqdm(total=corpus.num_tokens, desc=f"checking {corpus.folder.name}", unit=" tokens", unit_scale=True) as bar:

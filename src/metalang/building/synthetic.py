@@ -10,6 +10,7 @@ import numpy as np
 from metalang.building.units import Stats
 from metalang.corpus import Documents, ShardWriter
 from metalang.domains import Domain
+from metalang.domains.controls import ControlName, sample_control
 from metalang.errors import ConfigError
 from metalang.ids import IdSpace
 
@@ -27,6 +28,7 @@ class SyntheticBuild:
     num_tokens: int
     seed: int = 0
     split: str = "train"
+    control: ControlName = "none"
     window_length: None = None
 
     def __post_init__(self) -> None:
@@ -42,8 +44,8 @@ class SyntheticBuild:
 
     @property
     def sources(self) -> tuple[str, ...]:
-        """One: the type of the domain."""
-        return (self.domain.type,)
+        """One: the type of the domain, and its control."""
+        return (self.domain.type if self.control == "none" else f"{self.domain.type}-{self.control}",)
 
     @property
     def spec(self) -> dict[str, Any]:
@@ -55,6 +57,7 @@ class SyntheticBuild:
             "seed": self.seed,
             "split": self.split,
             "unit_tokens": _UNIT_TOKENS,
+            **({} if self.control == "none" else {"control": self.control}),
         }
 
     @property
@@ -68,7 +71,7 @@ class SyntheticBuild:
         first, last = ([0, *self._unit_ends])[unit : unit + 2]
         for start in range(first, last, _CHUNK_ROWS):
             count = min(_CHUNK_ROWS, last - start)
-            rows = self.domain.sample(key, start, count)
+            rows = sample_control(self.domain, self.control, key, start, count)
             writer.append(Documents(rows.symbols, rows.ends, np.arange(start, start + count), rows.predicted))
             yield {"rows": count}
 

@@ -59,7 +59,7 @@ class Manifest(Spec):
 
     @property
     def content_hash(self) -> str:
-        """16 hexadecimal digits that name the ordered ids and their mask, however and wherever they were made."""
+        """16 hexadecimal digits that name the shards' ids and masks in their order, wherever the corpus lies."""
         payload = [[shard.files[part].hash for part in ("bin", "loss") if part in shard.files] for shard in self.shards]
         return digest_of([self.dtype, self.window_length, payload])[:16]
 
