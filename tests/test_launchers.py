@@ -87,7 +87,9 @@ def test_the_identity_launcher_differs_from_the_baseline_in_what_its_question_na
 def test_pretrain_reads_the_flags_of_every_launcher(launcher, monkeypatch):
     monkeypatch.chdir(ROOT)
     command = dry_run(launcher, "--use_cpu", "True").stdout
-    parse_arguments(shlex.split(command.partition(" train/pretrain.py ")[2]))
+    settings = parse_arguments(shlex.split(command.partition(" train/pretrain.py ")[2]))
+    assert settings.run.run_name == launcher.stem
+    assert (settings.run.max_steps, settings.data.max_length, settings.model.random_initialize) == (10_000, 1024, True)
 
 
 @pytest.mark.parametrize("launcher", LAUNCHERS, ids=lambda launcher: launcher.stem)
