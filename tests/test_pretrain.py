@@ -198,6 +198,16 @@ def test_the_loss_is_that_of_the_global_batch_however_it_is_cut(data, tmp_path):
     ]
 
 
+@pytest.mark.parametrize("stage", [0, 1, 3])
+def test_every_stage_of_zero_trains_and_leaves_a_model(data, tmp_path, stage):
+    more = ("--deepspeed", f"configs/ds/zero{stage}.json", "--bf16", "True", "--max_steps", "2")
+    code, printed = _run(_command(data, tmp_path / "run", *more))
+    assert code == 0, printed[-5000:]
+    assert f"DeepSpeed ZeRO-{stage}" in printed and "198,400 parameters" in printed
+    assert 6.0 < _losses(tmp_path / "run")[2] < 7.0
+    assert AutoModelForCausalLM.from_pretrained(tmp_path / "run").num_parameters() == 198_400
+
+
 def test_training_on_the_mixture_written_to_disk_is_training_on_the_mixture(whole, data, tmp_path):
     space = load_tokenizer(f"{data}/tokenizer").id_space
     ids = IdSpace(space.text_size, 82, space.eos_id, space.tokenizer)
