@@ -12,6 +12,7 @@ Published rows list the variables in the order of a hash set; ours list them in 
 which says as little about their places in the rule.
 """
 
+from abc import abstractmethod
 from enum import IntEnum
 from typing import NamedTuple
 
@@ -131,9 +132,9 @@ class LimeTask(Domain):
             if bool(flag) != ours:
                 raise RowError(position, f"mask is {bool(flag)} and should be {ours}")
 
+    @abstractmethod
     def check_target(self, names: Names, source: list[Piece], target: list[Piece]) -> None:
         """Raises CorpusError with the first position at which a target does not answer its source."""
-        raise NotImplementedError
 
     def _read_names(self, row: list[int]) -> tuple[Names, int]:
         """What a source declares, and the position behind it."""

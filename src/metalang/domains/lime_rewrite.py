@@ -11,6 +11,7 @@ where the pattern fits twice. It stops with an error where a step has made the s
 ours then takes a pattern as long as the string.
 """
 
+from abc import abstractmethod
 from typing import Literal
 
 import numpy as np
@@ -34,9 +35,9 @@ class _Rewriting(LimeTask):
     num_constants: Range
 
     @property
+    @abstractmethod
     def num_steps(self) -> Range:
         """How many rules are applied, one behind the other."""
-        raise NotImplementedError
 
     @property
     def more_math(self) -> bool:

@@ -32,12 +32,8 @@ def open_mixture(
     data: DataArguments, corpora: list[tuple[str, str]], ids: IdSpace, *, num_windows: int, seed: int
 ) -> Mixture:
     """The mixture that a run of `num_windows` reads. Raises ConfigError or MismatchError where it cannot."""
-    if len(data.data_ratios) == len(corpora):
-        shares = parse_shares(data.data_ratios)
-    else:
-        shares = (1,) * len(data.data_ratios)  # Mixture says that the two do not fit in number
     sources = [Source(name, folder, ids, length=data.max_length) for name, folder in corpora]
-    mixture = Mixture(sources, shares, length=data.max_length, seed=seed)
+    mixture = Mixture(sources, parse_shares(data.data_ratios), length=data.max_length, seed=seed)
     mixture.require_epochs(num_windows, data.max_epochs)
     return mixture
 

@@ -39,8 +39,8 @@ def prepare_environment(environment: MutableMapping[str, str], argv: Sequence[st
 def leave() -> None:
     """Ends a process whose work is done and saved, with exit code 0, before C++ destructors run.
 
-    About one two-rank run in seventeen (torch 2.13, gloo, deepspeed 0.19) dies in them: "terminate called without an
-    active exception", exit code -6, after everything was saved; the launcher then reports a failure that was none.
+    Now and then a two-rank run (torch 2.13, gloo, deepspeed 0.19) dies in them: "terminate called without an active
+    exception", exit code -6, after everything was saved; the launcher then reports a failure that was none.
     """
     logging.shutdown()
     sys.stdout.flush()
