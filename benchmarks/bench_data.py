@@ -13,7 +13,7 @@ from pathlib import Path
 
 import numpy as np
 
-from metalang.building import SyntheticBuild, TextBuild, build_corpus
+from metalang.building import TextBuild, build_corpus, domain_build
 from metalang.corpus import Corpus
 from metalang.domains import read_domain
 from metalang.mixing import Mixture, Source, model_ids
@@ -58,7 +58,7 @@ def _domains(folder: Path) -> None:
         "identity.sample": lambda: identity.sample(key, 0, rows),
     })  # fmt: skip
     counter = iter(range(1000))
-    build = SyntheticBuild(identity, num_tokens=num_tokens)
+    build = domain_build(identity, num_token=num_tokens)
     _report("identity corpus on disk, one core", num_tokens, {
         "write and fsync of the same bytes": written,
         "build_corpus": lambda: build_corpus(build, folder / f"identity{next(counter)}") and None,

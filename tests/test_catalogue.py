@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from metalang.building import SyntheticBuild, build_corpus
+from metalang.building import build_corpus, domain_build
 from metalang.building.catalogue import check_rows, domain_document, domain_page, domain_table
 from metalang.corpus import Corpus, Documents, ShardWriter, write_manifest
 from metalang.domains import domain_types, read_domain
@@ -48,7 +48,7 @@ def test_an_unknown_type_is_refused_with_the_nearest():
 
 
 def test_a_corpus_of_a_domain_passes_its_check(tmp_path):
-    build_corpus(SyntheticBuild(IDENTITY, num_tokens=2_000), tmp_path)
+    build_corpus(domain_build(IDENTITY, num_token=2_000), tmp_path)
     done = subprocess.run(
         [sys.executable, ROOT / "data_tools/domains.py", "check", tmp_path], capture_output=True, text=True, check=True
     )
@@ -58,11 +58,11 @@ def test_a_corpus_of_a_domain_passes_its_check(tmp_path):
 
 
 def test_a_row_that_breaks_its_definition_is_named(tmp_path):
-    build = SyntheticBuild(IDENTITY, num_tokens=100)
+    build = domain_build(IDENTITY, num_token=100)
     rows = IDENTITY.sample(1, 0, 3)
     rows.symbols[rows.ends[0] + 1] ^= 1
     writer = ShardWriter(tmp_path, 0, build.ids.vocab_size)
     writer.append(Documents(rows.symbols, rows.ends, rows.ends, rows.predicted))
     write_manifest(tmp_path, [writer.finish()], ids=build.ids, sources=build.sources, spec=build.spec)
-    with pytest.raises(CorpusError, match=r"row 1, position \d+: symbol is \d+ and should be \d+"):
+    with pytest.raises(CorpusError, match=r"row 1 \(identity\), position \d+: symbol is \d+ and should be \d+"):
         check_rows(Corpus(tmp_path))

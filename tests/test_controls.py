@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from metalang.building import SyntheticBuild, build_corpus
+from metalang.building import build_corpus, domain_build
 from metalang.building.catalogue import check_rows
 from metalang.corpus import Corpus
 from metalang.domains import read_domain
@@ -74,7 +74,7 @@ def test_a_row_of_a_control_is_the_same_alone_and_far_out(control):
 
 
 def test_a_control_on_disk_says_what_it_is_and_is_not_checked_as_its_domain(tmp_path):
-    build_corpus(SyntheticBuild(ZIPF, num_tokens=2_000, control="shuffled"), tmp_path)
+    build_corpus(domain_build(ZIPF, num_token=2_000, control="shuffled"), tmp_path)
     corpus = Corpus(tmp_path)
     assert corpus.manifest.sources == ("identity-shuffled",)
     with pytest.raises(ConfigError, match=r"is a control \(shuffled\); only rows of a domain"):

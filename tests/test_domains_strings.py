@@ -223,7 +223,7 @@ def test_any_valid_description_gives_rows_that_pass_their_check(
     kind, size, low, extra, distribution, replacement, mask, eos, key, data
 ):
     choices = {
-        "source": ["parts", "independent"], "pool_ratio": [None, 0.5, 1.0], "split": ["uniform", "halves"],
+        "source": ["parts", "independent"], "pool_ratio": [None, 0.5, 1.0], "division": ["uniform", "halves"],
         "query": ["string", "symbol"], "present": [0.0, 0.5, 1.0], "push": [0.0, 1.0], "pop": [0.0, 0.5],
         "num_elements": [1, {"min": 1, "max": 6}], "element_length": [1, {"min": 1, "max": 9}],
         "substring": ["anywhere", "prefix", "suffix"],

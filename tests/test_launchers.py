@@ -78,7 +78,7 @@ def test_the_identity_launcher_differs_from_the_baseline_in_what_its_question_na
     baseline = flags(dry_run("pythia-14m-openwebtext.sh").stdout)
     ablation = flags(dry_run("pythia-14m-identity.sh").stdout)
     assert {flag for flag in baseline.keys() | ablation.keys() if baseline.get(flag) != ablation.get(flag)} == ABLATED
-    assert ablation["--data_paths"] == ["/data/openwebtext", "/data/identity"]
+    assert ablation["--data_paths"] == ["/data/openwebtext", "/data/identity/train"]
     assert ablation["--data_ratios"] == ["0.5", "0.5"]
     assert ablation["--num_meta_lang_tokens"] == ["10032"]
 

@@ -16,7 +16,7 @@ TEXT = IdSpace(text_size=1000, meta_size=0, eos_id=2, tokenizer="toy")
 MODEL = IdSpace(text_size=1000, meta_size=40, eos_id=2, tokenizer="toy")
 
 
-def _corpus(folder, ids, *, space=TEXT, predicted=None, shard_tokens=7, window_length=None):
+def _corpus(folder, ids, *, space=TEXT, predicted=None, shard_tokens=7, window_length=None, in_order=False):
     """A corpus of one document, cut into shards."""
     entries = []
     for number, start in enumerate(range(0, len(ids), shard_tokens)):
@@ -25,7 +25,7 @@ def _corpus(folder, ids, *, space=TEXT, predicted=None, shard_tokens=7, window_l
         writer = ShardWriter(folder, number, space.vocab_size)
         writer.append(Documents(part, np.array([len(part)]), np.array([number]), mask))
         entries.append(writer.finish())
-    write_manifest(folder, entries, ids=space, sources=["toy"], spec={}, window_length=window_length)
+    write_manifest(folder, entries, ids=space, sources=["toy"], spec={}, window_length=window_length, in_order=in_order)
     return folder
 
 
@@ -201,12 +201,21 @@ def test_a_corpus_of_another_tokenizer_is_refused(tmp_path):
 
 
 def test_a_written_mixture_keeps_its_window_length(tmp_path):
-    folder = _corpus(tmp_path, list(range(20)), window_length=4)
+    folder = _corpus(tmp_path, list(range(20)), window_length=4, in_order=True)
     source = Source("mixed", folder, MODEL, length=4)
     assert [source.read(number)[0].tolist() for number in range(2)] == [[0, 1, 2, 3, 4], [5, 6, 7, 8, 9]]
     assert source.num_windows == 4
     with pytest.raises(MismatchError, match=r"was mixed for windows of 4 ids .* set --max_length 4"):
         Source("mixed", folder, MODEL, length=8)
+
+
+def test_a_curriculum_is_read_in_its_order_beside_a_source_that_is_not(tmp_path):
+    folders = [_corpus(tmp_path / str(in_order), list(range(40)), in_order=in_order) for in_order in (True, False)]
+    sources = [Source(str(number), folder, MODEL, length=4) for number, folder in enumerate(folders)]
+    chosen, windows = Mixture(sources, [1, 1], length=4, seed=0).locate(np.arange(20))
+    assert windows[chosen == 0].tolist() == list(range(10))
+    assert windows[chosen == 1].tolist() != list(range(10))
+    assert len({source.corpus.manifest.content_hash for source in sources}) == 2
 
 
 def test_an_empty_corpus_is_refused(tmp_path):

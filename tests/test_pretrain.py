@@ -13,7 +13,7 @@ import pytest
 from safetensors.torch import load_file
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
-from metalang.building import MixedBuild, SyntheticBuild, TextBuild, build_corpus
+from metalang.building import MixedBuild, TextBuild, build_corpus, domain_build
 from metalang.domains.copying import Identity
 from metalang.ids import IdSpace
 from metalang.text.sources import TextSource
@@ -36,7 +36,7 @@ def data(tmp_path_factory):
         TextSource("pydoc:"), str(folder / "tokenizer"), split="train", validation_ratio=0.1
     )  # fmt: skip
     build_corpus(build, folder / "english")
-    build_corpus(SyntheticBuild(IDENTITY, num_tokens=20_000), folder / "identity")
+    build_corpus(domain_build(IDENTITY, num_token=20_000), folder / "identity")
     (folder / "lines.jsonl").write_text(
         "".join(json.dumps({"text": f"Statement number {number} is executed."}) + "\n" for number in range(60))
     )

@@ -2,7 +2,7 @@
 
     deepspeed --include localhost:0-7 train/pretrain.py --model_name_or_path configs/models/pythia-14m.json \\
         --tokenizer_name EleutherAI/pythia-14m --random_initialize True --deepspeed configs/ds/zero2.json --bf16 True \\
-        --data_paths corpora/wiki corpora/identity --data_ratios 0.5 0.5 --num_meta_lang_tokens 10032 \\
+        --data_paths corpora/wiki corpora/identity/train --data_ratios 0.5 0.5 --num_meta_lang_tokens 10032 \\
         --nl_eval_data_path corpora/wiki-validation --eval_strategy steps --eval_steps 1000 --eval_on_start \\
         --max_length 1024 --per_device_train_batch_size 128 --max_steps 10000 --learning_rate 5e-4 \\
         --output_dir runs/half

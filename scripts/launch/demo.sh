@@ -17,12 +17,12 @@ english=(python data_tools/tokenize_text.py pydoc:numpy --tokenizer "$demo/token
 run "${english[@]}" --split train --output_dir "$demo/corpora/english"
 run "${english[@]}" --split validation --output_dir "$demo/corpora/english-validation"
 
-step "3. An artificial language: a million tokens of sequences that are each followed by their copy"
+step "3. An artificial language: a million tokens of sequences that are each followed by their copy, in three splits"
 run python data_tools/synthesize.py --num_token 1M --data_config configs/domains/demo-identity.json \
   --output_dir "$demo/corpora/identity"
 
 step "4. One document of it: what the model reads, and in colour what it has to predict"
-run python data_tools/inspect_corpus.py "$demo/corpora/identity" --tokenizer "$demo/tokenizer" --num_samples 1
+run python data_tools/inspect_corpus.py "$demo/corpora/identity/train" --tokenizer "$demo/tokenizer" --num_samples 1
 
 step "5. Training on both, half of the tokens each, with an evaluation on English before, between and after"
 device=()
@@ -33,9 +33,9 @@ fi
 [[ ${DRY_RUN:-0} == 1 ]] || rm -rf -- "$demo/run"
 pretrain --model_name_or_path configs/models/demo.json --tokenizer_name "$demo/tokenizer" --num_meta_lang_tokens 160 \
   --random_initialize True --deepspeed configs/ds/zero2.json --architecture causal --output_dir "$demo/run" \
-  --data_paths "identity=$demo/corpora/identity" "english=$demo/corpora/english" --data_ratios 0.5 0.5 \
-  --nl_eval_data_path "english=$demo/corpora/english-validation" --eval_on_start --eval_strategy steps --eval_steps 250 \
-  --save_strategy steps --save_steps 500 --gather_weights True --learning_rate 2e-3 --per_device_train_batch_size 8 \
+  --data_paths "$demo/corpora/identity/train" "english=$demo/corpora/english" --data_ratios 0.5 0.5 \
+  --nl_eval_data_path "english=$demo/corpora/english-validation" "$demo/corpora/identity/validation" --eval_on_start \
+  --eval_strategy steps --eval_steps 250 --save_strategy steps --save_steps 500 --gather_weights True --learning_rate 2e-3 --per_device_train_batch_size 8 \
   --max_length 128 --max_steps 1000 --bf16 True "${device[@]}" --logging_steps 50 --report_to wandb --run_name demo "$@"
 
 step "6. What the model writes, its line ends as spaces"

@@ -3,4 +3,4 @@
 source "$(dirname "${BASH_SOURCE[0]}")/_common.sh"
 
 launch --num_meta_lang_tokens 10032 \
-  --data_paths "$data_dir/openwebtext" "$data_dir/identity" --data_ratios 0.5 0.5 "$@"
+  --data_paths "$data_dir/openwebtext" "$data_dir/identity/train" --data_ratios 0.5 0.5 "$@"

@@ -7,7 +7,16 @@ from typing import Annotated, Any, TypeVar
 
 import hjson
 import yaml
-from pydantic import BaseModel, BeforeValidator, ConfigDict, TypeAdapter, ValidationError, model_validator
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    GetJsonSchemaHandler,
+    TypeAdapter,
+    ValidationError,
+    model_validator,
+)
+from pydantic_core import CoreSchema
 
 from metalang.errors import ConfigError
 from metalang.seeds import digest_of
@@ -25,7 +34,7 @@ def _as_size(value: Any) -> Any:
         raise ValueError(str(error)) from None
 
 
-Size = Annotated[int, BeforeValidator(_as_size)]
+Size = Annotated[int, BeforeValidator(_as_size, json_schema_input_type=int | str)]
 """A whole number in a spec, written as 5000000 or "5M"."""
 
 
@@ -78,6 +87,10 @@ class Range(Spec):
     @classmethod
     def _one_number(cls, value: Any) -> Any:
         return value if isinstance(value, Mapping | Range) else {"min": value, "max": value}
+
+    @classmethod
+    def __get_pydantic_json_schema__(cls, core_schema: CoreSchema, handler: GetJsonSchemaHandler) -> dict[str, Any]:
+        return {"anyOf": [{"type": "integer"}, {"type": "string"}, handler.resolve_ref_schema(handler(core_schema))]}
 
     @model_validator(mode="after")
     def _upright(self) -> "Range":

@@ -1,8 +1,19 @@
 """Makes corpora: of text, of domains, of mixtures. A build is a list of units, each a pure function of its spec."""
 
+from metalang.building.dataset import Dataset, read_dataset
 from metalang.building.mixed import MixedBuild
-from metalang.building.synthetic import SyntheticBuild
+from metalang.building.synthetic import SyntheticBuild, domain_build, synthetic_builds
 from metalang.building.text import TextBuild
 from metalang.building.units import available_cores, build_corpus
 
-__all__ = ["MixedBuild", "SyntheticBuild", "TextBuild", "available_cores", "build_corpus"]
+__all__ = [
+    "Dataset",
+    "MixedBuild",
+    "SyntheticBuild",
+    "TextBuild",
+    "available_cores",
+    "build_corpus",
+    "domain_build",
+    "read_dataset",
+    "synthetic_builds",
+]

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 from tqdm import tqdm
 
+from metalang.building.dataset import Dataset
 from metalang.corpus import Corpus
 from metalang.domains import Domain, domain_types, read_domain
 from metalang.errors import ConfigError, CorpusError
@@ -88,23 +89,31 @@ def drawn_row(symbols: np.ndarray, predicted: np.ndarray) -> str:
 
 
 def check_rows(corpus: Corpus) -> int:
-    """Checks every row of a synthetic corpus against its domain's definition; the number of rows.
+    """Checks every row of a synthetic corpus against its domain's definition and marks; the number of rows.
 
     Raises CorpusError with the row and the first position that breaks it, ConfigError for a corpus of another kind.
     """
     spec = corpus.manifest.spec
-    if spec["kind"] != "synthetic" or "control" in spec:
-        kind = f"control ({spec['control']})" if "control" in spec else f"{spec['kind']} corpus"
-        raise ConfigError(f"{corpus.folder} is a {kind}; only rows of a domain have a definition to check")
-    domain = as_spec(domain_types()[spec["domain"]["type"]], spec["domain"], f"{corpus.folder}/manifest.json")
+    if spec["kind"] != "synthetic":
+        raise ConfigError(
+            f"{corpus.folder} is a {spec['kind']} corpus; only rows of a domain have a definition to check"
+        )
+    dataset = as_spec(Dataset, spec["dataset"], f"{corpus.folder}/manifest.json")
+    if dataset.control != "none":
+        raise ConfigError(
+            f"{corpus.folder} is a control ({dataset.control}); only rows of a domain have a definition to check"
+        )
     num_rows = corpus.manifest.num_documents
     with tqdm(total=corpus.num_tokens, desc=f"checking {corpus.folder.name}", unit=" tokens", unit_scale=True) as bar:
         for number in range(num_rows):
-            symbols, predicted, _ = corpus.document(number)
+            symbols, predicted, row = corpus.document(number)
+            source = int(row["source"])
             try:
-                domain.check(symbols, predicted)
+                dataset.domains[source].domain.check(*dataset.marks[source].off(symbols, predicted))
             except CorpusError as error:
-                raise CorpusError(f"{corpus.folder}, row {number}, {error}") from None
+                raise CorpusError(
+                    f"{corpus.folder}, row {number} ({dataset.sources[source]}), {error}; build the corpus again"
+                ) from None
             bar.update(len(symbols))
     return num_rows
 

@@ -23,7 +23,9 @@ def describe_corpus(corpus: Corpus) -> str:
         f"  content {manifest.content_hash}, spec {manifest.spec_hash[:16]} ({manifest.spec['kind']})",
     ]
     if manifest.window_length:
-        lines.append(f"  a mixture in its order, windows of {manifest.window_length} predicted ids")
+        lines.append(f"  a mixture, windows of {manifest.window_length} predicted ids")
+    if manifest.in_order:
+        lines.append("  read in the order in which it stands")
     for name, (documents, tokens) in corpus.documents_per_source().items():
         lines.append(f"  {name}: {documents:,} documents, {tokens:,} tokens ({tokens / manifest.num_tokens:.1%})")
     counts = [f"{count:,} {name.replace('_', ' ')}" for name, count in manifest.stats.items() if count]

@@ -30,6 +30,7 @@ class MixedBuild:
     num_windows: int
     max_epochs: float
     seed: int = 0
+    in_order: bool = True
 
     def __post_init__(self) -> None:
         if self.window_length < 1 or self.num_windows < 1:

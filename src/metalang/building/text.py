@@ -36,6 +36,7 @@ class TextBuild:
     validation_ratio: float = 0.0
     skip_bad_lines: bool = False
     window_length: None = None
+    in_order: bool = False
     num_tokens: None = None
 
     def __post_init__(self) -> None:

@@ -40,6 +40,7 @@ class Build(Protocol):
     ids: IdSpace
     sources: tuple[str, ...]
     window_length: int | None
+    in_order: bool
 
     @property
     def spec(self) -> dict[str, Any]:
@@ -96,6 +97,7 @@ def _build(build: Build, folder: Path, spec_hash: str, workers: int) -> Manifest
         sources=build.sources,
         spec=build.spec,
         window_length=build.window_length,
+        in_order=build.in_order,
         stats=stats,
     )
     _remove(folder, reports)
@@ -160,9 +162,20 @@ _ANOTHER = "give another --output_dir, or remove this one"
 
 
 def _differences(theirs: dict[str, Any], ours: dict[str, Any]) -> str:
+    theirs, ours = _leaves(theirs), _leaves(ours)
     keys = [key for key in sorted({*theirs, *ours}) if theirs.get(key) != ours.get(key)]
-    short = [f"{key}: {_brief(theirs.get(key))} there, {_brief(ours.get(key))} here" for key in keys]
-    return "; ".join(short)
+    short = [f"{key}: {_brief(theirs.get(key))} there, {_brief(ours.get(key))} here" for key in keys[:5]]
+    return "; ".join(short) + ("; ..." if len(keys) > 5 else "")
+
+
+def _leaves(value: Any, name: str = "") -> dict[str, Any]:
+    """What a JSON value holds, by its path: {"a": {"b": [1]}} is {"a.b.0": 1}."""
+    if not isinstance(value, dict | list) or not value:
+        return {name: value}
+    items = value.items() if isinstance(value, dict) else enumerate(value)
+    return {
+        path: leaf for key, each in items for path, leaf in _leaves(each, f"{name}.{key}" if name else f"{key}").items()
+    }
 
 
 def _brief(value: Any) -> str:

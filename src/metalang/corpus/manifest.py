@@ -49,7 +49,9 @@ class Manifest(Spec):
     num_documents: int
     num_predicted: int
     window_length: int | None = None
-    """Ids predicted in a window, where the corpus is a mixture written in its order; None: documents in any order."""
+    """Ids predicted in a window, where the corpus is a mixture written to disk; None: documents, end to end."""
+    in_order: bool = False
+    """Whether its windows are read in the order in which they stand: a mixture on disk, a curriculum."""
     sources: tuple[str, ...]
     spec: dict[str, Any]
     spec_hash: str
@@ -61,7 +63,8 @@ class Manifest(Spec):
     def content_hash(self) -> str:
         """16 hexadecimal digits that name the shards' ids and masks in their order, wherever the corpus lies."""
         payload = [[shard.files[part].hash for part in ("bin", "loss") if part in shard.files] for shard in self.shards]
-        return digest_of([self.dtype, self.window_length, payload])[:16]
+        order = self.window_length or ("in order" if self.in_order else None)
+        return digest_of([self.dtype, order, payload])[:16]
 
 
 def read_manifest(folder: Path) -> Manifest:

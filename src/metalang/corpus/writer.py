@@ -95,7 +95,7 @@ def write_manifest(
     spec: dict[str, Any],
     **extra: Any,
 ) -> Manifest:
-    """Makes a corpus of finished shards: the manifest is the last thing written. `extra`: window_length, stats."""
+    """Makes a corpus of finished shards; the manifest is written last. `extra`: window_length, in_order, stats."""
     shards = tuple(sorted(shards, key=lambda shard: shard.number))
     manifest = Manifest(
         dtype=id_dtype(ids.vocab_size).name,

@@ -85,7 +85,7 @@ class RegexDFA(Stream):
 
     length_rule: ClassVar[str] = "the automaton accepts a string of that length"
     type: Literal["regex_dfa"] = "regex_dfa"
-    automaton: Annotated[Automaton, BeforeValidator(_by_name)]
+    automaton: Annotated[Automaton, BeforeValidator(_by_name, json_schema_input_type=Automaton | str)]
     sequence_length: Range = Range(min=64, max=256)
 
     @field_validator("sequence_length")

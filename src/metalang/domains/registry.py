@@ -4,7 +4,9 @@ import importlib
 import pkgutil
 from functools import cache
 from pathlib import Path
-from typing import Any, get_args
+from typing import Annotated, Any, Union, get_args
+
+from pydantic import BeforeValidator, Field
 
 import metalang.domains
 from metalang.domains.contract import Domain
@@ -25,20 +27,38 @@ def domain_types() -> dict[str, type[Domain]]:
     return dict(sorted(found.items()))
 
 
+def any_domain() -> Any:
+    """The type of a field of a spec that holds a domain, told apart by `type`: an object, or the path of a file."""
+    kinds = tuple(domain_types().values())
+    domain = Annotated[Union[kinds], Field(discriminator="type")]  # noqa: UP007 - computed
+    return Annotated[domain, BeforeValidator(_as_domain, json_schema_input_type=domain | str)]
+
+
 def read_domain(path: str | Path) -> Domain:
     """The domain that a JSON or YAML file describes. Raises ConfigError with every fault, nearest names included."""
     value = read_config(path)
+    try:
+        value = _as_domain(value)
+    except ValueError as error:
+        raise ConfigError(f"{path}: {error}") from None
+    return as_spec(domain_types()[value["type"]], value, str(path))
+
+
+def _as_domain(value: Any) -> Any:
+    """An object whose `type` is a domain, of a path, a short form or such an object. Raises ValueError otherwise."""
+    if isinstance(value, Domain):
+        return value
+    value = read_config(value) if isinstance(value, str) else value
     if not isinstance(value, dict):
-        raise ConfigError(f'{path} holds no object; a domain is written as {{"type": "identity", ...}}')
-    value = _from_short_form(dict(value))
-    kinds = domain_types()
-    kind = value.get("type")
-    if kind not in kinds:
-        raise ConfigError(f"{path}: type {kind!r} is no domain; {nearest(str(kind), list(kinds))}")
-    return as_spec(kinds[kind], value, str(path))
+        raise ValueError('it holds no object; a domain is written as {"type": "identity", ...}')
+    value = from_short_form(dict(value))
+    kinds = list(domain_types())
+    if value.get("type") not in kinds:
+        raise ValueError(f"type {value.get('type')!r} is no domain; {nearest(str(value.get('type')), kinds)}")
+    return value
 
 
-def _from_short_form(value: dict[str, Any]) -> dict[str, Any]:
+def from_short_form(value: dict[str, Any]) -> dict[str, Any]:
     """The form of the seqthetic generator, `name`, `vocab_size`, `sequence_length_min` and `_max`, in our keys."""
     if "type" in value or "name" not in value:
         return value

@@ -24,7 +24,7 @@ _ARG, _EMPTY = int(Control.ARG), int(Control.EMPTY)
 class _Operation(SizedFunction):
     """x = a ARG b, t = |a| + |b| uniform. Symbols come from a pool of max(1, floor(t * pool_ratio)) different ones.
 
-    `pool_ratio` null: from the whole vocabulary. `split` "uniform": |a| ~ U{0..t}; "halves": |a| = floor(t / 2).
+    `pool_ratio` null: from the whole vocabulary. `division` "uniform": |a| ~ U{0..t}; "halves": |a| = floor(t / 2).
     An empty result is EMPTY.
     """
 
@@ -33,7 +33,7 @@ class _Operation(SizedFunction):
     keeps: ClassVar[tuple[bool, bool, bool]]  # whether symbols of a alone, of b alone, of both are kept
 
     pool_ratio: float | None = Field(default=0.5, gt=0.0, le=1.0)
-    split: Literal["uniform", "halves"] = "uniform"
+    division: Literal["uniform", "halves"] = "uniform"
 
     @model_validator(mode="after")
     def _pool_fits(self):
@@ -54,7 +54,7 @@ class _Operation(SizedFunction):
         distinct = self.vocabulary.tables._replace(replacement=False)
         ratio = -1.0 if self.pool_ratio is None else self.pool_ratio
         _write_operations(
-            request, self.vocabulary.tables, distinct, ratio, self.split == "halves", self._kept_by_marks, symbols,
+            request, self.vocabulary.tables, distinct, ratio, self.division == "halves", self._kept_by_marks, symbols,
             predicted, ends,
         )  # fmt: skip
 

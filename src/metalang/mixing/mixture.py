@@ -2,7 +2,8 @@
 
 Window w of a source of T ids and windows of L predicts the ids [w * L, (w + 1) * L): every id once, none lost at an
 edge. It reads the id before them too; before the first id of a corpus that is EOS, as before any other document.
-A source gives its windows in a keyed permutation per epoch, each epoch complete before the next.
+A source gives its windows in a keyed permutation per epoch, or (a curriculum) in the order in which they stand; each
+epoch is complete before the next.
 """
 
 import re
@@ -21,13 +22,16 @@ from metalang.mixing.shares import Interleave
 from metalang.seeds import digest_of, key_for
 
 _NAME = re.compile(r"[A-Za-z0-9_-]+")
+_SPLITS = ("train", "validation", "test")
 
 
 def named_paths(texts: Sequence[str], flag: str = "--data_paths") -> tuple[tuple[str, str], ...]:
-    """(name, path) of each `NAME=PATH` or `PATH`, named by its last part. Raises ConfigError for equal names.
+    """(name, path) of each `NAME=PATH` or `PATH`, named by its last part that is no split's name.
 
-    >>> named_paths(["en=/data/openwebtext", "/data/identity", "notes.jsonl.gz"])
-    (('en', '/data/openwebtext'), ('identity', '/data/identity'), ('notes', 'notes.jsonl.gz'))
+    Raises ConfigError for equal names.
+
+    >>> named_paths(["en=/data/openwebtext", "/data/identity/train", "notes.jsonl.gz"])
+    (('en', '/data/openwebtext'), ('identity', '/data/identity/train'), ('notes', 'notes.jsonl.gz'))
     """
     named = tuple(_named_path(text) for text in texts)
     names = [name for name, _ in named]
@@ -41,7 +45,9 @@ def _named_path(text: str) -> tuple[str, str]:
     name, equals, path = text.partition("=")
     if equals and _NAME.fullmatch(name):
         return name, path
-    derived = Path(text.rstrip("/")).name.split(".")[0] or text
+    parts = Path(text).parts
+    last = parts[-2] if len(parts) > 1 and parts[-1] in _SPLITS else parts[-1]
+    derived = last.split(".")[0] or text
     return re.sub(r"[^A-Za-z0-9_-]+", "_", derived).strip("_") or "source", text
 
 
@@ -66,30 +72,31 @@ class Source:
             )
         self._ids = ids
         self._length = length
-        self.ordered = manifest.window_length is not None
-        """A mixture written to disk: its windows, of length + 1 ids each, are read in the order they stand in."""
+        self.in_order = manifest.in_order
+        """Whether its windows are read in the order in which they stand."""
+        self._mixed = manifest.window_length is not None  # its windows are stored with the id before them
 
     @property
     def num_windows(self) -> int:
         """Full windows in one epoch."""
-        return self.corpus.num_tokens // (self._length + self.ordered)
+        return self.corpus.num_tokens // (self._length + self._mixed)
 
     @property
     def num_left_over(self) -> int:
         """Ids behind the last full window, which training does not predict and evaluation does."""
-        return self.corpus.num_tokens - self.num_windows * (self._length + self.ordered)
+        return self.corpus.num_tokens - self.num_windows * (self._length + self._mixed)
 
     def read(self, window: int) -> tuple[np.ndarray, np.ndarray]:
         """Model ids (n + 1,) int64 of a window and which of them are predicted (n + 1,), where n is `length`.
 
         The first id is only read. n is less than `length` in the window behind the last full one.
         """
-        step = self._length + self.ordered
+        step = self._length + self._mixed
         start, stop = window * step, min((window + 1) * step, self.corpus.num_tokens)
-        before = 0 if self.ordered or start == 0 else 1
+        before = 0 if self._mixed or start == 0 else 1
         stored, predicted = self.corpus.read(start - before, stop)
         ids = self._to_model(stored)
-        if not self.ordered and start == 0:
+        if not self._mixed and start == 0:
             ids, predicted = np.append(self._ids.eos_id, ids), np.append(False, predicted)
         predicted[0] = False
         return ids, predicted
@@ -194,7 +201,7 @@ class Mixture:
     def _windows(self, number: int, ordinals: np.ndarray) -> np.ndarray:
         source = self.sources[number]
         epochs, places = np.divmod(ordinals, source.num_windows)
-        if source.ordered:
+        if source.in_order:
             return places
         windows = np.empty_like(places)
         for epoch in np.unique(epochs):

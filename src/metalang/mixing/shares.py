@@ -7,6 +7,7 @@ c = 1 - 1 / (2n - 2) for n sources. With shares that are whole parts of a period
 
 from collections.abc import Sequence
 from decimal import Decimal, InvalidOperation
+from fractions import Fraction
 from math import gcd
 
 import numpy as np
@@ -45,7 +46,16 @@ def _share(ratio: str | float, flag: str) -> Decimal:
     return share
 
 
-def _largest_remainder(exact: list[Decimal]) -> list[int]:
+def apportioned(total: int, shares: Sequence[int]) -> list[int]:
+    """`total` divided into whole numbers in the proportion of whole-number shares, by largest remainder.
+
+    >>> apportioned(10, [1, 1, 1]), apportioned(7, [0, 3])
+    ([4, 3, 3], [0, 7])
+    """
+    return _largest_remainder([Fraction(total * share, sum(shares)) for share in shares])
+
+
+def _largest_remainder(exact: Sequence[Decimal | Fraction]) -> list[int]:
     """Whole numbers with the rounded sum of the exact ones: those with the largest fractions are rounded up."""
     whole = [int(each) for each in exact]
     by_fraction = sorted(range(len(exact)), key=lambda index: (whole[index] - exact[index], index))
