@@ -257,6 +257,34 @@ def test_the_bayes_predictor_of_chains_counts():
     assert trigrams == [[0.5, 0.5], [0.5, 0.5], [0.5, 0.5], [0.5, 0.5], [2 / 3, 1 / 3], [1 / 3, 2 / 3]]
 
 
+@pytest.mark.parametrize("num_states", [2, 3])
+def test_no_predictor_that_adds_another_count_beats_the_bayes_optimal_one_on_chains(num_states):
+    """Adding 1 is optimal for Dirichlet(1) rows; the loss lies between the entropy of the chain and the uniform one."""
+    domain = IclMarkov(num_states=num_states, sequence_length=101)
+    rows = [[symbol - 32 for symbol in row.tolist()] for row, _ in _rows(domain, 600)]
+    losses = {added: _mean_loss(rows, num_states, added) for added in (0.5, 1.0, 2.0)}
+    laws = [domain.predictive([symbol + 32 for symbol in row]) for row in rows]
+    bayes = [
+        -math.log(law[s])
+        for each, row in zip(laws, rows, strict=True)
+        for law, s in zip(each[1:], row[1:], strict=True)
+    ]
+    assert math.isclose(sum(bayes) / len(bayes), losses[1.0])
+    assert losses[1.0] < min(losses[0.5], losses[2.0])
+    entropy = {2: 1 / 2, 3: 1 / 2 + 1 / 3}[num_states]  # of a Dirichlet(1) row, in nats: 1/2 + ... + 1/k
+    assert entropy - 0.02 < losses[1.0] < entropy + 0.1  # what is learned about the chain costs the rest
+
+
+def _mean_loss(rows, num_states, added):
+    total = 0.0
+    for row in rows:
+        counts = [[added] * num_states for _ in range(num_states)]
+        for state, following in pairwise(row):
+            total -= math.log(counts[state][following] / sum(counts[state]))
+            counts[state][following] += 1
+    return total / sum(len(row) - 1 for row in rows)
+
+
 def test_context_tree_weighting_is_the_mixture_of_all_trees():
     domain = Vom(max_depth=1, split_prob=0.25, sequence_length=3)
     laws = domain.predictive([33, 33, 32])
