@@ -2,44 +2,41 @@
 
 import inspect
 import sys
-from itertools import pairwise
 from pathlib import Path
 
-import numpy as np
 from tqdm import tqdm
 
 from metalang.building.dataset import Dataset
 from metalang.corpus import Corpus
 from metalang.domains import Domain, domain_types, read_domain
 from metalang.errors import ConfigError, CorpusError
-from metalang.ids import NUM_CONTROL, Control
 from metalang.specs import as_spec, nearest
-
-_CONTROL_NAMES = {int(control): control.name for control in Control}
 
 
 def domain_table(presets: Path) -> str:
-    """A line a preset: its file, type, family, symbols needed, symbols in a row and the part of them predicted."""
-    rows = [("preset", "type", "family", "symbols", "row", "predicted", "what it is")]
+    """A line a preset: its file, type, family, paper, the symbols needed, what is predicted, symbols in a row."""
+    rows = [("preset", "type", "family", "paper", "symbols", "mask", "row", "what it is")]
     for path in sorted(presets.glob("*.json")):
         domain = read_domain(path)
         sample = domain.sample(domain.key(0, "train"), 0, 100)
+        kind = type(domain)
         rows.append(
             (
                 path.stem,
                 domain.type,
-                _family(type(domain)),
+                _family(kind),
+                kind.paper,
                 f"{domain.num_symbols:,}",
+                domain.mask if "mask" in kind.model_fields else "all" if sample.predicted.all() else "own",
                 f"{len(sample.symbols) / 100:,.0f}",
-                f"{sample.predicted.mean():.0%}",
-                _first_line(type(domain)),
+                _first_line(kind),
             )
         )
     widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]) - 1)]
     padded = [[cell.ljust(width) for cell, width in zip(row[:-1], widths, strict=True)] for row in rows]
     lines = ["  ".join([*cells, row[-1]]) for cells, row in zip(padded, rows, strict=True)]
     types = {row[1] for row in rows[1:]}
-    return "\n".join([*lines, f"{len(types)} types, {len(rows) - 1} presets"])
+    return "\n".join([*lines, "", f"{len(types)} types, {len(rows) - 1} presets"])
 
 
 def domain_page(name: str, presets: Path, *, num_rows: int) -> str:
@@ -51,11 +48,7 @@ def domain_page(name: str, presets: Path, *, num_rows: int) -> str:
     path = presets / f"{name}.json"
     domain = read_domain(path)
     page += [f"as in {path}:", domain.model_dump_json(indent=2), ""]
-    rows = domain.sample(domain.key(0, "train"), 0, num_rows)
-    start = 0
-    for number, end in enumerate(rows.ends.tolist()):
-        page.append(f"row {number}: {drawn_row(rows.symbols[start:end], rows.predicted[start:end])}")
-        start = end
+    page += [f"row {number}: {domain.drawn(number)}" for number in range(num_rows)]
     return "\n".join(page)
 
 
@@ -73,19 +66,6 @@ def domain_document(presets: Path) -> str:
             lines += [f"### {name}", "", f"Presets: {', '.join(files)}.", "", "```text"]
             lines += [inspect.cleandoc(kinds[name].__doc__ or ""), "```", ""]
     return "\n".join(lines)
-
-
-def drawn_row(symbols: np.ndarray, predicted: np.ndarray) -> str:
-    """A row, (n,) and (n,), as text: reserved symbols by name, content from 0, predicted symbols in ⟦ ⟧.
-
-    >>> drawn_row(np.array([32, 3, 32, 2]), np.array([False, False, True, True]))
-    '0 SEP ⟦0 EOS⟧'
-    """
-    names = [_CONTROL_NAMES.get(int(symbol), str(int(symbol) - NUM_CONTROL)) for symbol in symbols]
-    names = [f"d{int(symbol) - 10}" if 10 <= symbol < 20 else name for symbol, name in zip(symbols, names, strict=True)]
-    borders = [0, *(np.flatnonzero(np.diff(predicted)) + 1).tolist(), len(names)]
-    runs = [(bool(predicted[start]), " ".join(names[start:end])) for start, end in pairwise(borders)]
-    return " ".join(f"⟦{text}⟧" if is_predicted else text for is_predicted, text in runs)
 
 
 def check_rows(corpus: Corpus) -> int:

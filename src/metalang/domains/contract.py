@@ -7,6 +7,7 @@ from typing import Literal
 
 import numpy as np
 
+from metalang.domains.drawing import drawn_row
 from metalang.errors import CorpusError
 from metalang.ids import NUM_CONTROL, Control
 from metalang.seeds import key_for
@@ -49,6 +50,11 @@ class Domain(Spec):
     @abstractmethod
     def check(self, symbols: np.ndarray, predicted: np.ndarray) -> None:
         """Raises CorpusError with the first position at which a row, (n,) and (n,), breaks the definition."""
+
+    def drawn(self, row: int, *, seed: int = 0) -> str:
+        """A row of the training stream as text; see `drawn_row`."""
+        sample = self.sample(self.key(seed, "train"), row, 1)
+        return drawn_row(sample.symbols, sample.predicted)
 
     @property
     def fingerprint(self) -> str:
