@@ -5,6 +5,7 @@ the Edge of Chaos", arXiv 2410.02536 (ring of 1,000 cells, 60 states in a row, w
 a later one). Their model reads a state as one vector; states as symbols, and the default ring of 64 cells, are ours.
 """
 
+from abc import abstractmethod
 from collections.abc import Sequence
 from typing import ClassVar, Literal
 
@@ -19,7 +20,53 @@ from metalang.seeds import GOLDEN_GAMMA, below, mix64, row_state
 from metalang.specs import Range
 
 
-class Eca(Stream):
+class Evolution(Stream):
+    """States, each of `state_length` symbols and made of the one before; the first is random and not predicted."""
+
+    @property
+    @abstractmethod
+    def state_length(self) -> int:
+        """Symbols of a state."""
+
+    def sample(self, key: int, start: int, count: int) -> Sequences:
+        """The rows [start, start + count) of the stream of a key."""
+        rows = super().sample(key, start, count)
+        starts = rows.ends - np.diff(rows.ends, prepend=0)
+        rows.predicted[(starts[:, None] + np.arange(self.state_length)).ravel()] = False
+        return rows
+
+    def expected_mask(self, row: Sequence[int]) -> list[bool]:
+        """Which positions of a row are predicted: all behind the first state."""
+        return [place >= self.state_length for place in range(len(row))]
+
+
+class BinaryEvolution(Evolution):
+    """Whole states of binary cells, `cells_per_symbol` of them to a symbol, the first in its lowest bit."""
+
+    length_rule: ClassVar[str] = "a row holds whole states"
+    cells_per_symbol: Literal[1, 2, 4, 8, 16] = 8
+
+    @property
+    def content(self) -> range:
+        """The symbols of the language."""
+        return content_range(2**self.cells_per_symbol)
+
+    @property
+    def row_lengths(self) -> Sequence[int]:
+        """The lengths within `sequence_length` that hold whole states."""
+        each = self.state_length
+        return range(max(1, -(-self.sequence_length.min // each)) * each, self.sequence_length.max + 1, each)
+
+    def states_of(self, row: Sequence[int]) -> list[list[int]]:
+        """The cells of each state of a row; the last state may be cut off."""
+        starts = range(0, len(row), self.state_length)
+        return [self._cells(row[place : place + self.state_length]) for place in starts]
+
+    def _cells(self, symbols: Sequence[int]) -> list[int]:
+        return [symbol - NUM_CONTROL >> bit & 1 for symbol in symbols for bit in range(self.cells_per_symbol)]
+
+
+class Eca(BinaryEvolution):
     """States of a ring of `width` cells from a random one on, one rule of `rules` for each row.
 
     A cell becomes bit (4 x left + 2 x itself + right) of the rule: new(l, c, r) = rule >> (4l + 2c + r) & 1. Every
@@ -31,12 +78,10 @@ class Eca(Stream):
     """
 
     type: Literal["eca"] = "eca"
-    length_rule: ClassVar[str] = "a row holds whole states"
     rules: tuple[int, ...] | Literal["all"] = (110,)
     width: int = Field(default=64, ge=3, le=2**16)
     window: int | None = Field(default=None, ge=1)
     stride: int = Field(default=1, ge=1)
-    cells_per_symbol: Literal[1, 2, 4, 8, 16] = 8
     sequence_length: Range = Range(min=480, max=480)
 
     @model_validator(mode="after")
@@ -67,28 +112,6 @@ class Eca(Stream):
         """Symbols of a state."""
         return self.num_cells // self.cells_per_symbol
 
-    @property
-    def content(self) -> range:
-        """The symbols of the language."""
-        return content_range(2**self.cells_per_symbol)
-
-    @property
-    def row_lengths(self) -> Sequence[int]:
-        """The lengths within `sequence_length` that hold whole states."""
-        each = self.state_length
-        return range(max(1, -(-self.sequence_length.min // each)) * each, self.sequence_length.max + 1, each)
-
-    def sample(self, key: int, start: int, count: int) -> Sequences:
-        """The rows [start, start + count) of the stream of a key."""
-        rows = super().sample(key, start, count)
-        first = np.concatenate([[0], rows.ends[:-1]])[:, None] + np.arange(self.state_length)
-        rows.predicted[first.ravel()] = False
-        return rows
-
-    def expected_mask(self, row: Sequence[int]) -> list[bool]:
-        """Which positions of a row are predicted: all behind the first state."""
-        return [place >= self.state_length for place in range(len(row))]
-
     def fill(self, key: int, start: int, ends: np.ndarray, symbols: np.ndarray) -> None:
         """Writes the rows from `start` on that end at `ends`."""
         rules = np.array(self.rule_numbers, dtype=np.int64)
@@ -99,18 +122,13 @@ class Eca(Stream):
 
         Where a window hides neighbours, its `stride` outermost cells at both ends may be anything.
         """
-        states = [
-            self._cells(row[place : place + self.state_length]) for place in range(0, len(row), self.state_length)
-        ]
+        states = self.states_of(row)
         faults = [self._first_fault(states, rule) for rule in self.rule_numbers]
         if None in faults:
             return None
         place = max(fault for fault in faults if fault is not None)
         named = f"rule {self.rule_numbers[0]}" if len(self.rule_numbers) == 1 else "any one rule"
         return place, f"symbol {row[place]} does not follow from the state before by {named}"
-
-    def _cells(self, symbols: Sequence[int]) -> list[int]:
-        return [symbol - NUM_CONTROL >> bit & 1 for symbol in symbols for bit in range(self.cells_per_symbol)]
 
     def _first_fault(self, states: list[list[int]], rule: int) -> int | None:
         """Position of the first symbol that `rule` does not give; None where there is none."""
@@ -168,13 +186,13 @@ def _step(ring, last_bit, minterm):
         else:
             right = (cell >> one) | ((first & one) << last_bit)
         carry = cell >> uint64(63)
-        low = _choose(cell, _choose(right, minterm[0], minterm[1]), _choose(right, minterm[2], minterm[3]))
-        high = _choose(cell, _choose(right, minterm[4], minterm[5]), _choose(right, minterm[6], minterm[7]))
-        ring[word] = _choose(left, low, high)
+        low = choose(cell, choose(right, minterm[0], minterm[1]), choose(right, minterm[2], minterm[3]))
+        high = choose(cell, choose(right, minterm[4], minterm[5]), choose(right, minterm[6], minterm[7]))
+        ring[word] = choose(left, low, high)
     ring[words - 1] &= ~uint64(0) >> (uint64(63) - last_bit)
 
 
 @njit(cache=True, inline="always")
-def _choose(which, zero, one):
+def choose(which, zero, one):
     """Bits of `one` where `which` has a 1, else of `zero`."""
     return zero ^ ((zero ^ one) & which)

@@ -83,14 +83,18 @@ class Vocabulary(Spec):
         return _tables(self)
 
 
-@lru_cache(maxsize=64)
-def _tables(vocabulary: Vocabulary) -> Tables:
-    weights = vocabulary.distribution.weights(vocabulary.size)
+def tables_of(weights: list[int], *, replacement: bool = True) -> Tables:
+    """Ranks as kernels draw them, rank r with a probability proportional to weights[r]."""
     uniform = len(set(weights)) == 1
     threshold, alias = (np.zeros(0, np.uint32), np.zeros(0, np.int32)) if uniform else _alias_tables(weights)
     total = sum(weights)
     probability = np.zeros(0) if uniform else np.array([weight / total for weight in weights])
-    return Tables(vocabulary.size, vocabulary.replacement, threshold, alias, probability)
+    return Tables(len(weights), replacement, threshold, alias, probability)
+
+
+@lru_cache(maxsize=64)
+def _tables(vocabulary: Vocabulary) -> Tables:
+    return tables_of(vocabulary.distribution.weights(vocabulary.size), replacement=vocabulary.replacement)
 
 
 def _alias_tables(weights: list[int]) -> tuple[np.ndarray, np.ndarray]:
@@ -113,9 +117,11 @@ def _alias_tables(weights: list[int]) -> tuple[np.ndarray, np.ndarray]:
 def draw_one(draw, tables):
     """A content rank in [0, size) from one 64-bit draw."""
     slot = below(draw, uint64(tables.size))
-    if len(tables.threshold) == 0 or uint32(draw & uint64(0xFFFFFFFF)) < tables.threshold[slot]:
+    if len(tables.threshold) == 0:
         return slot
-    return uint64(tables.alias[slot])
+    other = uint64(tables.alias[slot])  # read at all events: a chosen value is no branch to be guessed wrong
+    keeps = uint32(draw & uint64(0xFFFFFFFF)) < tables.threshold[slot]
+    return slot if keeps else other
 
 
 @njit(cache=True)
