@@ -24,8 +24,9 @@ check: install ## what to run before a commit: format, lint, quick tests
 	ruff check .
 	pytest -m "not slow"
 
-docs: install ## write docs/domains.md from the docstrings
+docs: install ## write docs/domains.md from the docstrings, and the JSON schema of all specs
 	python data_tools/domains.py document > docs/domains.md
+	python data_tools/domains.py schema > docs/dataset.schema.json
 
 bench-domains: install ## how fast the kernel of each preset is, beside a memory copy
 	python benchmarks/bench_domains.py

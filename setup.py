@@ -52,5 +52,5 @@ setup(
         "xxhash>=3.5",
         "zstandard>=0.23",
     ],
-    extras_require={"dev": ["hypothesis>=6.100", "pytest>=8.0", "ruff>=0.12"]},
+    extras_require={"dev": ["hypothesis>=6.100", "jsonschema>=4.20", "pytest>=8.0", "ruff>=0.12"]},
 )

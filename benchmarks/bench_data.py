@@ -24,6 +24,7 @@ from metalang.training.dataset import MixtureDataset
 
 ROUNDS = 5
 ROOT = Path(__file__).parents[1]
+ON_DISK = ("identity", "set", "k_shuffle_dyck", "mqar", "chomsky_parity")
 Case = Callable[[], None]
 
 
@@ -57,12 +58,17 @@ def _domains(folder: Path) -> None:
         "memory copy of the same bytes": copied,
         "identity.sample": lambda: identity.sample(key, 0, rows),
     })  # fmt: skip
-    counter = iter(range(1000))
-    build = domain_build(identity, num_token=num_tokens)
-    _report("identity corpus on disk, one core", num_tokens, {
-        "write and fsync of the same bytes": written,
-        "build_corpus": lambda: build_corpus(build, folder / f"identity{next(counter)}") and None,
+    _report("corpora on disk, one core", num_tokens, {
+        "write and fsync of the bytes of identity": written,
+        **{f"build_corpus, {name}": _built(name, num_tokens, folder) for name in ON_DISK},
     })  # fmt: skip
+
+
+def _built(name: str, num_tokens: int, folder: Path) -> Case:
+    """Builds the corpus of a preset, each time in another folder."""
+    build = domain_build(read_domain(ROOT / f"configs/domains/{name}.json"), num_token=num_tokens)
+    counter = iter(range(1000))
+    return lambda: build_corpus(build, folder / f"{name}{next(counter)}") and None
 
 
 def _text(folder: Path) -> None:

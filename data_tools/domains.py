@@ -6,9 +6,11 @@ python data_tools/domains.py check corpora/identity
 """
 
 import argparse
+import json
 from pathlib import Path
 
 from metalang.building.catalogue import check_rows, domain_document, domain_page, domain_table
+from metalang.building.dataset import dataset_schema
 from metalang.corpus import Corpus
 from metalang.errors import reported
 
@@ -24,6 +26,7 @@ def main() -> None:
     show.add_argument("type", help="such as identity")
     show.add_argument("--num_rows", type=int, default=3, help="rows to draw (default: %(default)s)")
     commands.add_parser("document", help="docs/domains.md, from the docstrings")
+    commands.add_parser("schema", help="docs/dataset.schema.json, the JSON schema of all specs")
     check = commands.add_parser("check", help="runs every row of a corpus through its domain's check")
     check.add_argument("corpus", type=Path, help="folder with a manifest.json")
     args = parser.parse_args()
@@ -34,6 +37,8 @@ def main() -> None:
             print(domain_page(args.type, args.presets, num_rows=args.num_rows))
         elif args.command == "document":
             print(domain_document(args.presets))
+        elif args.command == "schema":
+            print(json.dumps(dataset_schema(), indent=1))
         else:
             print(f"checked: all {check_rows(Corpus(args.corpus)):,} rows are as their domain defines them")
 

@@ -1,21 +1,36 @@
 """The list of domains, a page on one, and the check of a corpus."""
 
+import json
 import subprocess
 import sys
 from pathlib import Path
 
+import jsonschema
 import pytest
 
 from metalang.building import build_corpus, domain_build
 from metalang.building.catalogue import check_rows, domain_document, domain_page, domain_table
+from metalang.building.dataset import dataset_schema
 from metalang.corpus import Corpus, Documents, ShardWriter, write_manifest
 from metalang.domains import domain_types, read_domain
 from metalang.domains.copying import Identity
 from metalang.errors import ConfigError, CorpusError
+from metalang.specs import read_config
 
 ROOT = Path(__file__).parents[1]
 PRESETS = ROOT / "configs/domains"
 IDENTITY = Identity(vocabulary={"size": 50}, sequence_length={"min": 8, "max": 40})
+
+
+def test_the_schema_of_all_specs_is_as_the_specs_say_and_every_file_keeps_it():
+    schema = json.loads((ROOT / "docs/dataset.schema.json").read_text())
+    assert schema == dataset_schema(), "run `make docs`"
+    jsonschema.Draft202012Validator.check_schema(schema)
+    validator = jsonschema.Draft202012Validator(schema)
+    files = sorted((ROOT / "configs/domains").iterdir()) + sorted((ROOT / "configs/datasets").iterdir())
+    assert [path.name for path in files if not validator.is_valid(json.loads(json.dumps(read_config(path))))] == []
+    assert not validator.is_valid({"type": "identity", "vocabulary": {"size": "many"}})
+    assert not validator.is_valid({"domains": [{"domain": {"type": "identiy"}}]})
 
 
 def test_every_type_has_a_preset_of_its_name():

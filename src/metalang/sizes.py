@@ -6,7 +6,8 @@ from decimal import Decimal
 from metalang.errors import ConfigError
 
 _SUFFIXES = {"": 1, "K": 10**3, "M": 10**6, "B": 10**9, "T": 10**12}
-_FORM = re.compile(r"(\d[\d_]*(?:\.\d+)?)([KMBT]?)")
+PATTERN = r"(\d[\d_]*(?:\.\d+)?)([KMBT]?)"
+_FORM = re.compile(PATTERN)
 
 
 def parse_size(text: str | int) -> int:

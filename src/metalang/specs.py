@@ -11,6 +11,7 @@ from pydantic import (
     BaseModel,
     BeforeValidator,
     ConfigDict,
+    Field,
     GetJsonSchemaHandler,
     TypeAdapter,
     ValidationError,
@@ -20,7 +21,7 @@ from pydantic_core import CoreSchema
 
 from metalang.errors import ConfigError
 from metalang.seeds import digest_of
-from metalang.sizes import parse_size
+from metalang.sizes import PATTERN, parse_size
 
 SpecT = TypeVar("SpecT")
 
@@ -34,7 +35,8 @@ def _as_size(value: Any) -> Any:
         raise ValueError(str(error)) from None
 
 
-Size = Annotated[int, BeforeValidator(_as_size, json_schema_input_type=int | str)]
+_SizeText = Annotated[str, Field(pattern=f"^{PATTERN}$")]
+Size = Annotated[int, BeforeValidator(_as_size, json_schema_input_type=int | _SizeText)]
 """A whole number in a spec, written as 5000000 or "5M"."""
 
 
@@ -90,7 +92,12 @@ class Range(Spec):
 
     @classmethod
     def __get_pydantic_json_schema__(cls, core_schema: CoreSchema, handler: GetJsonSchemaHandler) -> dict[str, Any]:
-        return {"anyOf": [{"type": "integer"}, {"type": "string"}, handler.resolve_ref_schema(handler(core_schema))]}
+        return {
+            "anyOf": [
+                *TypeAdapter(int | _SizeText).json_schema()["anyOf"],
+                handler.resolve_ref_schema(handler(core_schema)),
+            ]
+        }
 
     @model_validator(mode="after")
     def _upright(self) -> "Range":
