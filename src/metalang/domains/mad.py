@@ -1,7 +1,8 @@
 """The recall tasks of mad-lab: pairs of keys and values that stand in the row or, for memorization, in no row.
 
 Poli et al. 2024, "Mechanistic Design and Scaling of Hybrid Architectures", arXiv 2403.17844, and its generators, in
-their form with many queries. Its compression task is `identity`, its selective copying `selective_copy`.
+their form with many queries. Its compression task stands here too; its fuzzy recall is in `motifs`, its selective
+copying is `selective_copy`.
 """
 
 from functools import lru_cache
@@ -12,12 +13,13 @@ from numba import njit, uint64
 from pydantic import Field, model_validator
 
 from metalang.domains.contract import Sequences
+from metalang.domains.copying import Identity
 from metalang.domains.rows import Replayed, fault, written
 from metalang.domains.strings import between
 from metalang.domains.vocabulary import Vocabulary, draw_row
 from metalang.ids import NUM_CONTROL
 from metalang.seeds import GOLDEN_GAMMA, key_for, mix64, row_state, unit
-from metalang.specs import Size
+from metalang.specs import Range, Size
 
 
 class MadRecall(Replayed):
@@ -158,6 +160,23 @@ class MadMemorization(Replayed):
         if len(row) != self.sequence_length:
             raise fault(len(row), f"the row has {len(row)} symbols and should have {self.sequence_length}")
         return [position % 2 == 1 for position in range(len(row))]
+
+
+class MadCompress(Identity):
+    """y = x behind one symbol, SEP, that the published autoencoder has to put all of x into; `mad_compress`.
+
+    The generator gives 31 independent symbols of 15 and the symbol that compresses them; its decoder makes x from that
+    symbol's state alone. That x is written behind it, for a causal model, is ours: a state of fixed size has to hold
+    x, while attention over the whole row may copy, so that there this is `identity` with these numbers.
+
+    >>> MadCompress(sequence_length=9).sample(0, 0, 1).symbols.tolist()
+    [38, 32, 46, 33, 3, 38, 32, 46, 33]
+    """
+
+    type: Literal["mad_compress"] = "mad_compress"
+    vocabulary: Vocabulary = Vocabulary(size=15)
+    sequence_length: Range = Range(min=63, max=63)
+    eos: bool = False
 
 
 @lru_cache(maxsize=16)
