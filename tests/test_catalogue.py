@@ -1,6 +1,7 @@
 """The list of domains, a page on one, and the check of a corpus."""
 
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -31,6 +32,13 @@ def test_the_schema_of_all_specs_is_as_the_specs_say_and_every_file_keeps_it():
     assert [path.name for path in files if not validator.is_valid(json.loads(json.dumps(read_config(path))))] == []
     assert not validator.is_valid({"type": "identity", "vocabulary": {"size": "many"}})
     assert not validator.is_valid({"domains": [{"domain": {"type": "identiy"}}]})
+
+
+@pytest.mark.parametrize("name", domain_types())
+def test_every_type_names_its_source_and_draws_two_examples(name):
+    kind = domain_types()[name]
+    assert re.fullmatch(r"ours|seqthetic|\w[\w, &.-]+ \d{4}", kind.paper)
+    assert kind.__doc__.count(">>>") >= 2
 
 
 def test_every_type_has_a_preset_of_its_name():

@@ -44,7 +44,12 @@ def domain_page(name: str, presets: Path, *, num_rows: int) -> str:
     kinds = domain_types()
     if name not in kinds:
         raise ConfigError(f"{name!r} is no domain; {nearest(name, list(kinds))}")
-    page = [f"{name} ({_family(kinds[name])})", "", inspect.cleandoc(kinds[name].__doc__ or ""), ""]
+    page = [
+        f"{name} ({_family(kinds[name])}; {kinds[name].paper})",
+        "",
+        inspect.cleandoc(kinds[name].__doc__ or ""),
+        "",
+    ]
     path = presets / f"{name}.json"
     domain = read_domain(path)
     page += [f"as in {path}:", domain.model_dump_json(indent=2), ""]
@@ -63,7 +68,7 @@ def domain_document(presets: Path) -> str:
         lines += [f"## {module.rsplit('.', maxsplit=1)[-1]}", "", inspect.getdoc(sys.modules[module]) or "", ""]
         for name in names:
             files = [path.stem for path in sorted(presets.glob("*.json")) if path.stem.split("-")[0] == name]
-            lines += [f"### {name}", "", f"Presets: {', '.join(files)}.", "", "```text"]
+            lines += [f"### {name}", "", f"Presets: {', '.join(files)}. Source: {kinds[name].paper}.", "", "```text"]
             lines += [inspect.cleandoc(kinds[name].__doc__ or ""), "```", ""]
     return "\n".join(lines)
 

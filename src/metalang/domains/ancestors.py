@@ -6,7 +6,7 @@ asked for are ours; the law of n is that of Depo.
 """
 
 from math import sqrt
-from typing import Literal
+from typing import ClassVar, Literal
 
 import numpy as np
 from numba import njit, uint64
@@ -31,9 +31,12 @@ class Brevo(Replayed):
 
     >>> Brevo(num_nodes=3).sample(0, 0, 1).symbols.tolist()
     [32, 34, 33, 32, 5, 34, 3, 33, 32, 34, 2]
+    >>> Brevo(num_nodes=3).drawn(1)
+    '0 1 2 1 2 0 QUERY 1 SEP ⟦2 0 1 EOS⟧'
     """
 
     type: Literal["brevo"] = "brevo"
+    paper: ClassVar[str] = "Allen-Zhu 2025"
     num_nodes: Size = Field(default=110, ge=2, le=100_000)
     least_nodes: int = Field(default=3, ge=2)
     most_parents: int = Field(default=4, ge=1, le=64)

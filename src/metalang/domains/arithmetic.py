@@ -5,7 +5,7 @@ ModularArithmetic: Power et al. 2022, "Grokking", arXiv 2201.02177 (p = 97, one 
 """
 
 from collections.abc import Sequence
-from typing import Literal, get_args
+from typing import ClassVar, Literal, get_args
 
 import numpy as np
 from numba import njit, uint64
@@ -29,9 +29,12 @@ class Mano(Mapping):
 
     >>> Mano().solve([55, 57, 34, 35, 36])  # + * 2 3 4
     [42]
+    >>> Mano().drawn(1)
+    '23 21 24 23 6 24 6 23 25 14 11 9 1 SEP ⟦7 EOS⟧'
     """
 
     type: Literal["mano"] = "mano"
+    paper: ClassVar[str] = "Allen-Zhu 2025"
     modulus: int = Field(default=23, ge=2, le=10_000)
     num_operations: Range = Range(min=1, max=10)
 
@@ -101,6 +104,7 @@ class ModularArithmetic(Replayed):
     """
 
     type: Literal["mod_arith"] = "mod_arith"
+    paper: ClassVar[str] = "Power et al. 2022"
     modulus: int = Field(default=97, ge=2, le=30_000)
     operations: tuple[Operation, ...] = ("add",)
     num_equations: int = Field(default=1, ge=1, le=100_000)

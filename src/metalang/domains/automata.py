@@ -81,10 +81,13 @@ class RegexDFA(Stream):
 
     >>> RegexDFA(automaton="tomita_2", sequence_length=6).sample(0, 0, 1).symbols.tolist()
     [33, 32, 33, 32, 33, 32]
+    >>> RegexDFA(automaton="tomita_2", sequence_length=6).drawn(1)
+    '⟦1 0 1 0 1 0⟧'
     """
 
     length_rule: ClassVar[str] = "the automaton accepts a string of that length"
     type: Literal["regex_dfa"] = "regex_dfa"
+    paper: ClassVar[str] = "Tomita 1982"
     automaton: Annotated[Automaton, BeforeValidator(_by_name, json_schema_input_type=Automaton | str)]
     sequence_length: Range = Range(min=64, max=256)
 
@@ -163,10 +166,13 @@ class FlipFlop(Stream):
 
     >>> FlipFlop(sequence_length=10).sample(0, 0, 1).symbols.tolist()
     [32, 35, 32, 35, 34, 35, 34, 35, 33, 35]
+    >>> FlipFlop(sequence_length=10).drawn(1)
+    '0 3 1 ⟦3⟧ 2 3 2 4 1 ⟦3⟧'
     """
 
     length_rule: ClassVar[str] = "the length of a row is even, and 4 at least"
     type: Literal["flipflop"] = "flipflop"
+    paper: ClassVar[str] = "Liu et al. 2023"
     ignore_prob: float = Field(default=0.8, ge=0.0, le=1.0)
     sequence_length: Range = Range(min=512, max=512)
     mask: Literal["all", "reads"] = "reads"

@@ -7,7 +7,7 @@ changes no word and no probability, so ours are not; its test automata are other
 """
 
 from functools import lru_cache
-from typing import Literal, NamedTuple
+from typing import ClassVar, Literal, NamedTuple
 
 import numpy as np
 from numba import int64, njit, uint64
@@ -38,9 +38,12 @@ class RegbenchPfa(Domain):
 
     >>> RegbenchPfa(num_words=2, word_length=4).sample(0, 0, 1).symbols.tolist()
     [32, 41, 42, 35, 3, 32, 40, 34, 48]
+    >>> RegbenchPfa(num_words=2, word_length=4).drawn(1)
+    '⟦7 17 4 10⟧ SEP ⟦10 7 7 10⟧'
     """
 
     type: Literal["regbench_pfa"] = "regbench_pfa"
+    paper: ClassVar[str] = "Akyürek et al. 2024"
     alphabet_size: int = Field(default=18, ge=1, le=4096)
     num_automata: int = Field(default=5000, ge=1, le=2**20)
     num_states: Range = Range(min=4, max=12)

@@ -88,9 +88,12 @@ class SelectiveCopy(_CopyAmongBlanks):
 
     >>> SelectiveCopy(sequence_length=10, num_copied=2).solve([6, 33, 6, 6, 40, 6])
     [33, 40]
+    >>> SelectiveCopy(sequence_length=10, num_copied=2).drawn(1)
+    '4 WORD WORD WORD WORD 10 SEP ⟦4 10 EOS⟧'
     """
 
     type: Literal["selective_copy"] = "selective_copy"
+    paper: ClassVar[str] = "Gu & Dao 2023"
     scattered: ClassVar[bool] = True
 
 
@@ -99,9 +102,12 @@ class CopyMemory(_CopyAmongBlanks):
 
     >>> CopyMemory(sequence_length=10, num_copied=2).solve([33, 40, 6, 6, 6, 6])
     [33, 40]
+    >>> CopyMemory(sequence_length=10, num_copied=2).drawn(1)
+    '7 8 WORD WORD WORD WORD SEP ⟦7 8 EOS⟧'
     """
 
     type: Literal["copy_memory"] = "copy_memory"
+    paper: ClassVar[str] = "Gu & Dao 2023"
     scattered: ClassVar[bool] = False
 
 

@@ -24,9 +24,12 @@ class WWCopy(VocabularyStream):
 
     >>> WWCopy(word_length=3, sequence_length=8).sample(0, 0, 1).symbols.tolist()
     [33, 94, 38, 33, 94, 38, 43, 81]
+    >>> WWCopy(word_length=3, sequence_length=8).drawn(1)
+    '⟦25 2 30 25 2 30 0 12⟧'
     """
 
     type: Literal["ww_copy"] = "ww_copy"
+    paper: ClassVar[str] = "Hu et al. 2025"
     vocabulary: Vocabulary = Vocabulary(size=64)
     sequence_length: Range = Range(min=2048, max=2048)
     word_length: Range = Range(min=10, max=510)
@@ -63,10 +66,13 @@ class ShuffleN(Stream):
 
     >>> ShuffleN(block_size=4, vocabulary_size=100, sequence_length=8).sample(0, 0, 1).symbols.tolist()
     [75, 76, 73, 74, 49, 51, 50, 48]
+    >>> ShuffleN(block_size=4, vocabulary_size=100, sequence_length=8).drawn(1)
+    '⟦1 3 0 2 90 91 93 92⟧'
     """
 
     length_rule: ClassVar[str] = "the length of a row is a multiple of block_size"
     type: Literal["shuffle_n"] = "shuffle_n"
+    paper: ClassVar[str] = "Chiang & Lee 2022"
     vocabulary_size: Size = Field(default=32_000, ge=1, le=2**31 - NUM_CONTROL)
     block_size: Size = Field(default=64, ge=1)
     sequence_length: Range = Range(min=512, max=512)

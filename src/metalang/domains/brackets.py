@@ -51,10 +51,13 @@ class KDyck(_Brackets):
 
     >>> KDyck(num_types=2, sequence_length=8).sample(0, 0, 1).symbols.tolist()
     [32, 34, 33, 32, 32, 34, 34, 35]
+    >>> KDyck(num_types=2, sequence_length=8).drawn(1)
+    '⟦0 1 1 3 1 3 3 2⟧'
     """
 
     length_rule: ClassVar[str] = "with exact_balance the length of a row is even"
     type: Literal["k_dyck"] = "k_dyck"
+    paper: ClassVar[str] = "Hu et al. 2025"
     open_prob: float = Field(default=0.49, ge=0.0, le=1.0)
     exact_balance: bool = True
     max_depth: int | None = Field(default=None, ge=1)
@@ -116,9 +119,12 @@ class KShuffleDyck(_Brackets):
 
     >>> KShuffleDyck(num_types=2, sequence_length=8).sample(0, 0, 1).symbols.tolist()
     [32, 32, 33, 32, 32, 32, 35, 32]
+    >>> KShuffleDyck(num_types=2, sequence_length=8).drawn(1)
+    '⟦1 3 0 2 0 0 2 0⟧'
     """
 
     type: Literal["k_shuffle_dyck"] = "k_shuffle_dyck"
+    paper: ClassVar[str] = "Hu et al. 2025"
     open_prob: float = Field(default=0.51, ge=0.0, le=1.0)
     max_depth: int = Field(default=8, ge=1, le=2**31)
 

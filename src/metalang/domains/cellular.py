@@ -75,9 +75,12 @@ class Eca(BinaryEvolution):
 
     >>> Eca(rules=[110], width=8, sequence_length=4).sample(0, 0, 1).symbols.tolist()
     [111, 265, 93, 199]
+    >>> Eca(rules=[110], width=8, sequence_length=4).drawn(1)
+    '255 ⟦0 0 0⟧'
     """
 
     type: Literal["eca"] = "eca"
+    paper: ClassVar[str] = "Zhang et al. 2025"
     rules: tuple[int, ...] | Literal["all"] = (110,)
     width: int = Field(default=64, ge=3, le=2**16)
     window: int | None = Field(default=None, ge=1)

@@ -5,7 +5,7 @@ Delétang et al. 2022, arXiv 2207.02098, and their generators `tasks/cs`.
 
 from collections.abc import Sequence
 from math import isqrt
-from typing import Literal
+from typing import ClassVar, Literal
 
 import numpy as np
 from numba import int64, njit
@@ -60,9 +60,12 @@ class BinaryAddition(_BinaryOperation):
 
     >>> BinaryAddition(sequence_length={"min": 9, "max": 20}).solve([32, 32, 33, 34, 32, 33, 33, 32, 33])  # 4 + 22
     [32, 33, 32, 33, 33]
+    >>> BinaryAddition(sequence_length={"min": 9, "max": 20}).drawn(1)
+    '1 0 2 0 0 1 1 1 0 SEP ⟦1 0 1 1 1 EOS⟧'
     """
 
     type: Literal["chomsky_binary_addition"] = "chomsky_binary_addition"
+    paper: ClassVar[str] = "Delétang et al. 2022"
 
     def output_length(self, size: int) -> tuple[int, int]:
         """Bounds of |y|: of 1 + 1, of two longest numbers."""
@@ -83,9 +86,12 @@ class BinaryMultiplication(_BinaryOperation):
 
     >>> BinaryMultiplication(sequence_length={"min": 9, "max": 20}).solve([32, 32, 33, 34, 32, 33, 33])  # 4 * 6
     [32, 32, 32, 33, 33]
+    >>> BinaryMultiplication(sequence_length={"min": 9, "max": 20}).drawn(1)
+    '0 1 0 1 1 2 1 SEP ⟦0 1 0 1 1 EOS⟧'
     """
 
     type: Literal["chomsky_binary_multiplication"] = "chomsky_binary_multiplication"
+    paper: ClassVar[str] = "Delétang et al. 2022"
 
     def output_length(self, size: int) -> tuple[int, int]:
         """Bounds of |y|: of 1 * 1, of two longest numbers."""
@@ -112,9 +118,12 @@ class ComputeSqrt(ChomskyTask):
 
     >>> ComputeSqrt(sequence_length={"min": 9, "max": 20}).solve([33, 32, 32, 33, 32, 33])  # 37
     [33, 33, 32]
+    >>> ComputeSqrt(sequence_length={"min": 9, "max": 20}).drawn(1)
+    '1 0 1 1 0 1 1 SEP ⟦1 0 0 1 EOS⟧'
     """
 
     type: Literal["chomsky_compute_sqrt"] = "chomsky_compute_sqrt"
+    paper: ClassVar[str] = "Delétang et al. 2022"
 
     def output_length(self, size: int) -> tuple[int, int]:
         """Bounds of |y|: half the bits of x."""

@@ -5,7 +5,7 @@ with the length of the left e uniform; the generator allows `multiplication` and
 """
 
 from collections.abc import Sequence
-from typing import Literal
+from typing import ClassVar, Literal
 
 import numpy as np
 from numba import njit
@@ -71,9 +71,12 @@ class ModularArithmeticBrackets(_Bracketed):
 
     >>> ModularArithmeticBrackets(sequence_length=8).solve([40, 34, 38, 38, 35, 41])  # (2--3) mod 5
     [32]
+    >>> ModularArithmeticBrackets(sequence_length=8).drawn(1)
+    '8 0 6 2 9 SEP ⟦3 EOS⟧'
     """
 
     type: Literal["chomsky_modular_arithmetic_brackets"] = "chomsky_modular_arithmetic_brackets"
+    paper: ClassVar[str] = "Delétang et al. 2022"
     multiplication: bool = False
 
     @property
@@ -112,9 +115,12 @@ class SolveEquation(_Bracketed):
 
     >>> SolveEquation(sequence_length=11).solve([40, 42, 38, 35, 41, 43, 36])  # (x-3)=4 mod 5
     [34]
+    >>> SolveEquation(sequence_length=11).drawn(1)
+    '8 6 10 5 1 9 11 3 SEP ⟦3 EOS⟧'
     """
 
     type: Literal["chomsky_solve_equation"] = "chomsky_solve_equation"
+    paper: ClassVar[str] = "Delétang et al. 2022"
 
     @property
     def source_codes(self) -> int:

@@ -5,7 +5,7 @@ Delétang et al. 2022, arXiv 2207.02098, and their generators `tasks/regular`.
 
 from collections.abc import Sequence
 from itertools import pairwise
-from typing import Literal
+from typing import ClassVar, Literal
 
 from numba import njit
 from pydantic import Field
@@ -21,9 +21,12 @@ class EvenPairs(ChomskyTask):
 
     >>> EvenPairs(sequence_length=8).solve([32, 33, 33, 32, 33])
     [33]
+    >>> EvenPairs(sequence_length=8).drawn(1)
+    '0 0 0 1 0 SEP ⟦0 EOS⟧'
     """
 
     type: Literal["chomsky_even_pairs"] = "chomsky_even_pairs"
+    paper: ClassVar[str] = "Delétang et al. 2022"
 
     @property
     def kernel(self) -> Kernel:
@@ -40,9 +43,12 @@ class Parity(ChomskyTask):
 
     >>> Parity(sequence_length=8).solve([33, 33, 32, 33, 32])
     [33]
+    >>> Parity(sequence_length=8).drawn(1)
+    '0 1 1 1 0 SEP ⟦1 EOS⟧'
     """
 
     type: Literal["chomsky_parity"] = "chomsky_parity"
+    paper: ClassVar[str] = "Delétang et al. 2022"
 
     @property
     def kernel(self) -> Kernel:
@@ -59,9 +65,12 @@ class CycleNavigation(ChomskyTask):
 
     >>> CycleNavigation(sequence_length=8).solve([34, 32, 33, 32, 32])
     [35]
+    >>> CycleNavigation(sequence_length=8).drawn(1)
+    '0 2 1 2 1 SEP ⟦1 EOS⟧'
     """
 
     type: Literal["chomsky_cycle_navigation"] = "chomsky_cycle_navigation"
+    paper: ClassVar[str] = "Delétang et al. 2022"
     cycle_length: int = Field(default=5, ge=2, le=1000)
 
     @property
@@ -99,9 +108,12 @@ class ModularArithmetic(ChomskyTask):
 
     >>> ModularArithmetic(sequence_length=8).solve([33, 37, 34, 39, 35])  # 1 + 2 * 3 mod 5
     [34]
+    >>> ModularArithmetic(sequence_length=8).drawn(1)
+    '0 5 0 5 3 SEP ⟦3 EOS⟧'
     """
 
     type: Literal["chomsky_modular_arithmetic"] = "chomsky_modular_arithmetic"
+    paper: ClassVar[str] = "Delétang et al. 2022"
     modulus: int = Field(default=5, ge=2, le=1000)
 
     @property

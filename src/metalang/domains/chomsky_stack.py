@@ -4,7 +4,7 @@ Delétang et al. 2022, arXiv 2207.02098, and their generators `tasks/dcf`.
 """
 
 from collections.abc import Sequence
-from typing import Literal
+from typing import ClassVar, Literal
 
 from numba import njit
 from pydantic import Field
@@ -23,9 +23,12 @@ class ReverseString(ChomskyTask):
 
     >>> ReverseString(sequence_length=8).solve([32, 33, 33])
     [33, 33, 32]
+    >>> ReverseString(sequence_length=8).drawn(1)
+    '0 0 0 SEP ⟦0 0 0 EOS⟧'
     """
 
     type: Literal["chomsky_reverse_string"] = "chomsky_reverse_string"
+    paper: ClassVar[str] = "Delétang et al. 2022"
     alphabet_size: int = Field(default=2, ge=2, le=1000)
 
     @property
@@ -60,9 +63,12 @@ class StackManipulation(ChomskyTask):
 
     >>> StackManipulation(sequence_length={"min": 4, "max": 9}).solve([32, 33, 33, 32, 36, 34, 34])
     [33, 33, 32]
+    >>> StackManipulation(sequence_length={"min": 4, "max": 9}).drawn(1)
+    '1 4 SEP ⟦1 1 EOS⟧'
     """
 
     type: Literal["chomsky_stack_manipulation"] = "chomsky_stack_manipulation"
+    paper: ClassVar[str] = "Delétang et al. 2022"
 
     @property
     def source_codes(self) -> int:

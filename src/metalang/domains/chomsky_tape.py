@@ -5,7 +5,7 @@ fourth, ... symbols first; its docstring has it the other way round. We follow t
 """
 
 from collections.abc import Sequence
-from typing import Literal
+from typing import ClassVar, Literal
 
 import numpy as np
 from numba import njit
@@ -45,9 +45,12 @@ class DuplicateString(_Rearranging):
 
     >>> DuplicateString(sequence_length=11).solve([32, 33, 33])
     [32, 33, 33, 32, 33, 33]
+    >>> DuplicateString(sequence_length=11).drawn(1)
+    '0 0 0 SEP ⟦0 0 0 0 0 0 EOS⟧'
     """
 
     type: Literal["chomsky_duplicate_string"] = "chomsky_duplicate_string"
+    paper: ClassVar[str] = "Delétang et al. 2022"
 
     def output_length(self, size: int) -> tuple[int, int]:
         """Bounds of |y|: twice that of x."""
@@ -68,9 +71,12 @@ class OddsFirst(_Rearranging):
 
     >>> OddsFirst(sequence_length=12).solve([32, 33, 34, 35, 36])
     [33, 35, 32, 34, 36]
+    >>> OddsFirst(sequence_length=12).drawn(1)
+    '0 0 0 1 0 SEP ⟦0 1 0 0 0 EOS⟧'
     """
 
     type: Literal["chomsky_odds_first"] = "chomsky_odds_first"
+    paper: ClassVar[str] = "Delétang et al. 2022"
 
     @property
     def kernel(self) -> Kernel:
@@ -87,9 +93,12 @@ class BucketSort(_Rearranging):
 
     >>> BucketSort(sequence_length=12).solve([36, 33, 32, 33, 35])
     [32, 33, 33, 35, 36]
+    >>> BucketSort(sequence_length=12).drawn(1)
+    '0 1 3 2 3 SEP ⟦0 1 2 3 3 EOS⟧'
     """
 
     type: Literal["chomsky_bucket_sort"] = "chomsky_bucket_sort"
+    paper: ClassVar[str] = "Delétang et al. 2022"
     alphabet_size: int = Field(default=5, ge=2, le=1000)
 
     @property
@@ -109,9 +118,12 @@ class MissingDuplicate(ChomskyTask):
 
     >>> MissingDuplicate(sequence_length=10).solve([33, 32, 33, 33, 34, 33, 35])
     [32]
+    >>> MissingDuplicate(sequence_length=10).drawn(1)
+    '0 0 1 0 2 1 3 SEP ⟦0 EOS⟧'
     """
 
     type: Literal["chomsky_missing_duplicate"] = "chomsky_missing_duplicate"
+    paper: ClassVar[str] = "Delétang et al. 2022"
 
     @property
     def source_codes(self) -> int:

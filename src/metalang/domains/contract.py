@@ -3,7 +3,7 @@
 from abc import abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import ClassVar, Literal
 
 import numpy as np
 
@@ -30,6 +30,8 @@ class Domain(Spec):
     """An artificial language. Row r depends on (description, seed, split, r) alone."""
 
     type: str
+    paper: ClassVar[str]
+    """Authors and year of its definition, "seqthetic" for that of the generator, "ours" where none is published."""
 
     @property
     @abstractmethod

@@ -6,7 +6,7 @@ the seqthetic generator (rows of 256 to 1,024 symbols of 10,000), whose preset i
 """
 
 from collections.abc import Sequence
-from typing import Literal
+from typing import ClassVar, Literal
 
 import numpy as np
 from numba import njit, uint64
@@ -89,9 +89,12 @@ class Identity(_Copying):
 
     >>> Identity(vocabulary={"size": 10}, sequence_length=8).solve([32, 40, 35])
     [32, 40, 35]
+    >>> Identity(vocabulary={"size": 10}, sequence_length=8).drawn(1)
+    '1 9 4 SEP ⟦1 9 4 EOS⟧'
     """
 
     type: Literal["identity"] = "identity"
+    paper: ClassVar[str] = "Wu, Li & Liang 2022"
 
     def solve(self, source: Sequence[int]) -> list[int]:
         """x itself."""
@@ -103,9 +106,12 @@ class Reverse(_Copying):
 
     >>> Reverse(vocabulary={"size": 10}, sequence_length=8).solve([32, 40, 35])
     [35, 40, 32]
+    >>> Reverse(vocabulary={"size": 10}, sequence_length=8).drawn(1)
+    '3 0 2 SEP ⟦2 0 3 EOS⟧'
     """
 
     type: Literal["reverse"] = "reverse"
+    paper: ClassVar[str] = "Wu, Li & Liang 2022"
 
     def solve(self, source: Sequence[int]) -> list[int]:
         """x from its last symbol to its first."""
@@ -117,9 +123,12 @@ class Duplicate(_Copying):
 
     >>> Duplicate(vocabulary={"size": 10}, sequence_length=11, num_duplicate=2).solve([32, 40, 35])
     [32, 32, 40, 40, 35, 35]
+    >>> Duplicate(vocabulary={"size": 10}, sequence_length=11, num_duplicate=2).drawn(1)
+    '3 8 5 SEP ⟦3 3 8 8 5 5 EOS⟧'
     """
 
     type: Literal["duplicate"] = "duplicate"
+    paper: ClassVar[str] = "Wu, Li & Liang 2022"
     num_duplicate: int = Field(default=2, ge=1)
 
     @property

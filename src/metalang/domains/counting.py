@@ -26,9 +26,12 @@ class Count(SizedFunction):
 
     >>> Count(vocabulary={"size": 9}, sequence_length={"min": 9, "max": 18}).solve([40, 33, 40, 4, 40])
     [12]
+    >>> Count(vocabulary={"size": 9}, sequence_length={"min": 9, "max": 18}).drawn(1)
+    '0 3 8 4 6 ARG 2 SEP ⟦d0 EOS⟧'
     """
 
     type: Literal["count"] = "count"
+    paper: ClassVar[str] = "Wu, Li & Liang 2022"
     num_parts: ClassVar[int] = 2
     shortest_source: ClassVar[int] = 2
 
@@ -58,9 +61,12 @@ class Length(SizedFunction):
 
     >>> Length(vocabulary={"size": 9}, sequence_length={"min": 9, "max": 18}).solve([40] * 12)
     [11, 12]
+    >>> Length(vocabulary={"size": 9}, sequence_length={"min": 9, "max": 18}).drawn(1)
+    '4 2 3 2 8 0 SEP ⟦d6 EOS⟧'
     """
 
     type: Literal["length"] = "length"
+    paper: ClassVar[str] = "Wu, Li & Liang 2022"
 
     @property
     def draws_independently(self) -> bool:

@@ -6,7 +6,7 @@ last symbol is of a block of its own, names of 1 or 2 symbols of 50, and at leas
 """
 
 from math import sqrt
-from typing import Literal
+from typing import ClassVar, Literal
 
 import numpy as np
 from numba import njit, uint64
@@ -36,6 +36,7 @@ class Depo(Replayed):
     """
 
     type: Literal["depo"] = "depo"
+    paper: ClassVar[str] = "Allen-Zhu 2025"
     num_nodes: Size = Field(default=375, ge=1, le=100_000)
     least_nodes: int = Field(default=3, ge=1)
     alphabet_size: Size = Field(default=50, ge=1, le=2**20)

@@ -6,7 +6,7 @@ digits; 10, reversed). Their mask leaves out the first digit of the result; ours
 
 from abc import abstractmethod
 from collections.abc import Sequence
-from typing import Literal
+from typing import ClassVar, Literal
 
 import numpy as np
 from numba import njit
@@ -97,9 +97,12 @@ class Addition(_Decimal):
 
     >>> Addition(num_digits=2).solve([17, 15, 4, 14, 16])  # 75 + 46
     [11, 12, 11]
+    >>> Addition(num_digits=2).drawn(1)
+    'd7 d3 ARG d8 d7 SEP ⟦d1 d6 d0 EOS⟧'
     """
 
     type: Literal["addition"] = "addition"
+    paper: ClassVar[str] = "Jiang, Shinnick et al. 2026"
 
     @property
     def kernel(self) -> Kernel:
@@ -116,9 +119,12 @@ class Multiplication(_Decimal):
 
     >>> Multiplication(num_digits=2).solve([17, 15, 4, 14, 16])  # 75 * 46
     [13, 14, 15, 10]
+    >>> Multiplication(num_digits=2).drawn(1)
+    'd4 d1 ARG d3 d6 SEP ⟦d1 d4 d7 d6 EOS⟧'
     """
 
     type: Literal["multiplication"] = "multiplication"
+    paper: ClassVar[str] = "Jiang, Shinnick et al. 2026"
 
     @property
     def kernel(self) -> Kernel:

@@ -13,7 +13,7 @@ Zipf-Mandelbrot fit (greatest likelihood, exponents to one decimal) of their cou
 from abc import abstractmethod
 from collections import deque
 from collections.abc import Sequence
-from typing import Literal
+from typing import ClassVar, Literal
 
 import numpy as np
 from numba import int64, njit, uint64
@@ -90,9 +90,12 @@ class NestedParens(_Dependencies):
 
     >>> NestedParens(paired=True, vocabulary={"size": 3}, sequence_length=8).sample(0, 0, 1).symbols.tolist()
     [32, 35, 32, 34, 34, 34, 37, 37]
+    >>> NestedParens(paired=True, vocabulary={"size": 3}, sequence_length=8).drawn(1)
+    '⟦2 2 5 2 0 3 5 2⟧'
     """
 
     type: Literal["nested_parens"] = "nested_parens"
+    paper: ClassVar[str] = "Papadimitriou & Jurafsky 2020"
     open_prob: float = Field(default=0.49, ge=0.0, le=1.0)
 
     @property
@@ -117,9 +120,12 @@ class FlatParens(_Crossing):
 
     >>> FlatParens(paired=True, vocabulary={"size": 3}, sequence_length=8).sample(0, 0, 1).symbols.tolist()
     [33, 34, 32, 35, 36, 34, 37, 34]
+    >>> FlatParens(paired=True, vocabulary={"size": 3}, sequence_length=8).drawn(1)
+    '⟦0 1 4 1 2 1 4 5⟧'
     """
 
     type: Literal["flat_parens"] = "flat_parens"
+    paper: ClassVar[str] = "Papadimitriou & Jurafsky 2020"
 
     @property
     def _shares(self) -> tuple[float, float]:
@@ -141,9 +147,12 @@ class MixedParens(_Crossing):
 
     >>> MixedParens(paired=True, vocabulary={"size": 3}, sequence_length=8).sample(0, 0, 1).symbols.tolist()
     [32, 35, 32, 34, 34, 34, 37, 37]
+    >>> MixedParens(paired=True, vocabulary={"size": 3}, sequence_length=8).drawn(1)
+    '⟦2 1 0 3 4 2 2 5⟧'
     """
 
     type: Literal["mixed_parens"] = "mixed_parens"
+    paper: ClassVar[str] = "Papadimitriou & Jurafsky 2023"
     open_prob: float = Field(default=0.49, ge=0.0, le=1.0)
     mix_prob: float = Field(default=0.01, ge=0.0, le=1.0)
 

@@ -5,7 +5,7 @@ in: May 1976, "Simple mathematical models with very complicated dynamics"). A li
 """
 
 from collections.abc import Sequence
-from typing import Literal
+from typing import ClassVar, Literal
 
 import numpy as np
 from numba import int64, njit, uint64
@@ -23,9 +23,12 @@ class LinearRecurrence(Stream):
 
     >>> LinearRecurrence(modulus=7, sequence_length=10).sample(0, 0, 1).symbols.tolist()
     [32, 34, 38, 37, 35, 32, 33, 38, 34, 35]
+    >>> LinearRecurrence(modulus=7, sequence_length=10).drawn(1)
+    '⟦5 6 0 5 2 1 3 6 0 5⟧'
     """
 
     type: Literal["linear_recurrence"] = "linear_recurrence"
+    paper: ClassVar[str] = "ours"
     modulus: int = Field(default=97, ge=2, le=2**16)
     order: int = Field(default=2, ge=1, le=16)
     sequence_length: Range = Range(min=256, max=256)
@@ -77,9 +80,12 @@ class ChaoticMap(Stream):
 
     >>> ChaoticMap(num_bins=10, sequence_length=8).sample(0, 0, 1).symbols.tolist()
     [32, 32, 35, 40, 37, 41, 34, 38]
+    >>> ChaoticMap(num_bins=10, sequence_length=8).drawn(1)
+    '⟦5 9 0 3 8 5 9 0⟧'
     """
 
     type: Literal["chaotic_map"] = "chaotic_map"
+    paper: ClassVar[str] = "ours"
     map: Literal["logistic", "tent"] = "logistic"
     parameter_min: float = Field(default=3.57, ge=1.0)
     parameter_max: float = Field(default=4.0, ge=1.0)

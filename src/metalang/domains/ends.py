@@ -5,7 +5,7 @@ x of 10 to 220 symbols.
 """
 
 from collections.abc import Sequence
-from typing import Literal
+from typing import ClassVar, Literal
 
 import numpy as np
 from numba import njit, uint64
@@ -37,9 +37,12 @@ class FirstToken(_End):
 
     >>> FirstToken(vocabulary={"size": 9}, sequence_length={"min": 9, "max": 18}).solve([40, 33, 32])
     [40]
+    >>> FirstToken(vocabulary={"size": 9}, sequence_length={"min": 9, "max": 18}).drawn(1)
+    '6 1 3 0 5 8 0 0 SEP ⟦6 EOS⟧'
     """
 
     type: Literal["first_token"] = "first_token"
+    paper: ClassVar[str] = "Wu, Li & Liang 2022"
 
     def solve(self, source: Sequence[int]) -> list[int]:
         """The first symbol."""
@@ -51,9 +54,12 @@ class LastToken(_End):
 
     >>> LastToken(vocabulary={"size": 9}, sequence_length={"min": 9, "max": 18}).solve([40, 33, 32])
     [32]
+    >>> LastToken(vocabulary={"size": 9}, sequence_length={"min": 9, "max": 18}).drawn(1)
+    '4 7 2 8 2 5 4 0 8 SEP ⟦8 EOS⟧'
     """
 
     type: Literal["last_token"] = "last_token"
+    paper: ClassVar[str] = "Wu, Li & Liang 2022"
 
     def solve(self, source: Sequence[int]) -> list[int]:
         """The last symbol."""

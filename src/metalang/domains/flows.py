@@ -5,7 +5,7 @@ start are ours. Rows are made with + - * / alone, in one order, so they are the 
 """
 
 from collections.abc import Sequence
-from typing import Literal
+from typing import ClassVar, Literal
 
 import numpy as np
 from numba import int64, njit, uint64
@@ -32,9 +32,12 @@ class Lorenz(Stream):
 
     >>> Lorenz(num_bins=10, sequence_length=16, step_size=0.03).sample(0, 0, 1).symbols.tolist()
     [40, 39, 39, 38, 38, 37, 37, 36, 36, 36, 36, 36, 36, 36, 35, 35]
+    >>> Lorenz(num_bins=10, sequence_length=16, step_size=0.03).drawn(1)
+    '⟦4 4 3 3 3 3 3 3 2 2 2 2 2 3 3 3⟧'
     """
 
     type: Literal["lorenz"] = "lorenz"
+    paper: ClassVar[str] = "ours"
     rho_min: float = Field(default=28.0, ge=25.0, le=100.0)
     rho_max: float = Field(default=40.0, ge=25.0, le=100.0)
     step_size: float = Field(default=0.02, gt=0.0, le=0.03)

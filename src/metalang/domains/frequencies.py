@@ -9,7 +9,7 @@ from collections import Counter
 from collections.abc import Sequence
 from functools import lru_cache
 from itertools import pairwise
-from typing import Annotated, Literal, NamedTuple
+from typing import Annotated, ClassVar, Literal, NamedTuple
 
 import numpy as np
 from numba import njit
@@ -93,6 +93,7 @@ class FreqWords(Mapping):
     """
 
     type: Literal["freq_words"] = "freq_words"
+    paper: ClassVar[str] = "Hsieh et al. 2024"
     vocabulary_size: Size = Field(default=1000, ge=1, le=2**24)
     counts: Annotated[CommonWords | ZetaWords, Field(discriminator="type")] = CommonWords()
 

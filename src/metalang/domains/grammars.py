@@ -9,7 +9,7 @@ rule of a symbol as likely. The rules are drawn from `structure_seed`: the publi
 from collections.abc import Sequence
 from functools import lru_cache
 from itertools import pairwise
-from typing import Literal, NamedTuple
+from typing import ClassVar, Literal, NamedTuple
 
 import numpy as np
 from numba import int64, njit, uint64
@@ -42,6 +42,7 @@ class PcfgLevels(Stream):
     """
 
     type: Literal["pcfg_levels"] = "pcfg_levels"
+    paper: ClassVar[str] = "Allen-Zhu & Li 2023"
     level_sizes: tuple[int, ...] = (1, 3, 3, 3, 3, 3, 3)
     num_rules: Range = Range(min=3, max=4)
     rule_length: Range = Range(min=2, max=3)

@@ -5,7 +5,7 @@ nodes, 50 node numbers; with the edges shuffled and, as a variant, the path writ
 """
 
 from collections.abc import Sequence
-from typing import Literal
+from typing import ClassVar, Literal
 
 import numpy as np
 from numba import njit
@@ -30,9 +30,12 @@ class PathStar(Mapping):
 
     >>> PathStar(degree=2, path_length=3).solve([40, 41, 4, 50, 51, 4, 50, 40, 4, 51, 52, 5, 50, 52])
     [50, 51, 52]
+    >>> PathStar(degree=2, path_length=3).drawn(1)
+    '29 23 ARG 29 6 ARG 6 10 ARG 23 36 QUERY 29 10 SEP ⟦29 6 10 EOS⟧'
     """
 
     type: Literal["path_star"] = "path_star"
+    paper: ClassVar[str] = "Bachmann & Nagarajan 2024"
     num_nodes: Size = Field(default=50, ge=2, le=2**24)
     degree: int = Field(default=2, ge=1)
     path_length: int = Field(default=5, ge=2)

@@ -9,7 +9,7 @@ import re
 from functools import lru_cache
 from itertools import permutations, product
 from math import factorial, prod
-from typing import Literal
+from typing import ClassVar, Literal
 
 import numpy as np
 from numba import njit
@@ -35,9 +35,12 @@ class GroupWord(Replayed):
 
     >>> GroupWord(group="Z5", num_elements=4).sample(3, 0, 1).symbols.tolist()
     [34, 39, 34, 41, 36, 40, 35, 38]
+    >>> GroupWord(group="Z5", num_elements=4).drawn(1)
+    '0 ⟦5⟧ 1 ⟦6⟧ 0 ⟦6⟧ 4 ⟦5⟧'
     """
 
     type: Literal["group_word"] = "group_word"
+    paper: ClassVar[str] = "Merrill, Petty & Sabharwal 2024"
     group: str = "S5"
     num_elements: Range = Range(min=2, max=20)
     mask: Literal["all", "output"] = "output"

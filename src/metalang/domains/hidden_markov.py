@@ -10,7 +10,7 @@ know nothing of each other.
 import math
 from collections.abc import Iterator, Sequence
 from functools import lru_cache
-from typing import Literal, NamedTuple
+from typing import ClassVar, Literal, NamedTuple
 
 import numpy as np
 from numba import int64, njit, uint64
@@ -46,9 +46,12 @@ class Ginc(Stream):
 
     >>> Ginc(sequence_length=12).sample(0, 3, 1).symbols.tolist()
     [81, 65, 34, 43, 69, 74, 43, 32, 69, 64, 43, 74]
+    >>> Ginc(sequence_length=12).drawn(1)
+    '⟦36 24 2 36 12 22 33 30 2 2 36 24⟧'
     """
 
     type: Literal["ginc"] = "ginc"
+    paper: ClassVar[str] = "Xie et al. 2022"
     num_values: int = Field(default=10, ge=1, le=256)
     num_slots: int = Field(default=10, ge=1, le=256)
     num_content: int = Field(default=50, ge=2, le=2**15)

@@ -6,7 +6,7 @@ symbols and all defaults are ours.
 
 import re
 from collections.abc import Sequence
-from typing import Literal
+from typing import ClassVar, Literal
 
 import numpy as np
 from numba import int64, njit, uint64
@@ -32,9 +32,12 @@ class Life(BinaryEvolution):
 
     >>> Life(width=8, height=3, sequence_length=6).sample(0, 0, 1).symbols.tolist()
     [111, 268, 187, 32, 64, 32]
+    >>> Life(width=8, height=3, sequence_length=6).drawn(1)
+    '231 128 214 ⟦44 8 12⟧'
     """
 
     type: Literal["life"] = "life"
+    paper: ClassVar[str] = "ours"
     rules: tuple[str, ...] | Literal["all"] = ("B3/S23",)
     width: int = Field(default=16, ge=3, le=64)
     height: int = Field(default=16, ge=3, le=2**12)

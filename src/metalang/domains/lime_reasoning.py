@@ -9,7 +9,7 @@ Deduct, induct and abduct are the paper's three tasks; the others are modes of i
 of the three, all equally likely, is that of the script beside it.
 """
 
-from typing import Literal
+from typing import ClassVar, Literal
 
 import numpy as np
 from pydantic import Field, model_validator
@@ -170,6 +170,7 @@ class LimeDeduct(_Reasoning):
     """
 
     type: Literal["lime_deduct"] = "lime_deduct"
+    paper: ClassVar[str] = "Wu et al. 2021"
 
 
 class LimeInduct(_Reasoning):
@@ -181,6 +182,7 @@ class LimeInduct(_Reasoning):
     """
 
     type: Literal["lime_induct"] = "lime_induct"
+    paper: ClassVar[str] = "Wu et al. 2021"
 
 
 class LimeAbduct(_Reasoning):
@@ -192,6 +194,7 @@ class LimeAbduct(_Reasoning):
     """
 
     type: Literal["lime_abduct"] = "lime_abduct"
+    paper: ClassVar[str] = "Wu et al. 2021"
 
 
 class LimeInductV2(_Reasoning):
@@ -203,6 +206,7 @@ class LimeInductV2(_Reasoning):
     """
 
     type: Literal["lime_induct_v2"] = "lime_induct_v2"
+    paper: ClassVar[str] = "Wu et al. 2021"
 
 
 class LimeInductV3(_Reasoning):
@@ -214,6 +218,7 @@ class LimeInductV3(_Reasoning):
     """
 
     type: Literal["lime_induct_v3"] = "lime_induct_v3"
+    paper: ClassVar[str] = "Wu et al. 2021"
 
 
 class LimeInductHard(_Reasoning):
@@ -225,6 +230,7 @@ class LimeInductHard(_Reasoning):
     """
 
     type: Literal["lime_induct_hard"] = "lime_induct_hard"
+    paper: ClassVar[str] = "Wu et al. 2021"
 
 
 class LimeMix(_Reasoning):
@@ -232,9 +238,13 @@ class LimeMix(_Reasoning):
 
     >>> [layout[1] for layout in LimeMix().layouts]
     [('rule',), ('result',), ('case',)]
+    >>> tiny = dict(num_upper=1, num_lower=1, num_math=1, num_variables=1, num_constants=1, substitution_length=2)
+    >>> LimeMix(**tiny).drawn(1)
+    '0 230 1 267 2 74 3 74 230 230 3 74 74 74 74 74 SEP ⟦230 4 5 74 74 6 EOS⟧'
     """
 
     type: Literal["lime_mix"] = "lime_mix"
+    paper: ClassVar[str] = "Wu et al. 2021"
     modes: tuple[Mode, ...] = Field(default=("induct", "deduct", "abduct"), min_length=1)
 
     @property

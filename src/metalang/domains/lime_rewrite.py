@@ -12,7 +12,7 @@ ours then takes a pattern as long as the string.
 """
 
 from abc import abstractmethod
-from typing import Literal
+from typing import ClassVar, Literal
 
 import numpy as np
 from pydantic import model_validator
@@ -138,6 +138,7 @@ class LimeRewrite(_Rewriting):
     """
 
     type: Literal["lime_rewrite"] = "lime_rewrite"
+    paper: ClassVar[str] = "Wu et al. 2021"
     string_size: Range = Range(min=10, max=20)
     pattern_length: Range = Range(min=5, max=20)
     num_constants: Range = Range(min=5, max=20)
@@ -157,6 +158,7 @@ class LimeRewriteMulti(_Rewriting):
     """
 
     type: Literal["lime_rewrite_multi"] = "lime_rewrite_multi"
+    paper: ClassVar[str] = "Wu et al. 2021"
     string_size: Range = Range(min=5, max=10)
     pattern_length: Range = Range(min=3, max=7)
     num_constants: Range = Range(min=3, max=7)

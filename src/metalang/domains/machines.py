@@ -17,7 +17,7 @@ is the copy of another; the rows of different seeds and splits are drawn apart a
 """
 
 from collections import deque
-from typing import Literal
+from typing import ClassVar, Literal
 
 import numpy as np
 from numba import njit, uint64
@@ -50,6 +50,7 @@ class BrainphoqueUtm(Domain):
     """
 
     type: Literal["brainphoque_utm"] = "brainphoque_utm"
+    paper: ClassVar[str] = "Grau-Moya et al. 2024"
     alphabet_size: int = Field(default=9, ge=2, le=2**16)
     memory_size: int = Field(default=10, ge=1, le=2**20)
     max_steps: Size = Field(default=100, ge=1)

@@ -6,7 +6,7 @@ copying is `selective_copy`.
 """
 
 from functools import lru_cache
-from typing import Literal
+from typing import ClassVar, Literal
 
 import numpy as np
 from numba import njit, uint64
@@ -31,9 +31,12 @@ class MadRecall(Replayed):
 
     >>> MadRecall(sequence_length=8).sample(0, 0, 1).symbols.tolist()
     [32, 47, 34, 41, 33, 47, 33, 47]
+    >>> MadRecall(sequence_length=8).drawn(1)
+    '⟦1 12 1 12 3 9 1 12⟧'
     """
 
     type: Literal["mad_recall"] = "mad_recall"
+    paper: ClassVar[str] = "Poli et al. 2024"
     vocabulary_size: Size = Field(default=16, ge=2, le=2**30)
     sequence_length: Size = Field(default=128, ge=4)
     num_noise_symbols: Size = Field(default=0, ge=0, le=2**30)
@@ -98,9 +101,12 @@ class MadNoisyRecall(MadRecall):
 
     >>> MadNoisyRecall().num_symbols
     64
+    >>> MadNoisyRecall(vocabulary_size=4, num_noise_symbols=2, noise=0.5, sequence_length=16).drawn(1)
+    '⟦0 3 4 5 1 2 5 4 4 4 5 5 5 5 0 3⟧'
     """
 
     type: Literal["mad_noisy_recall"] = "mad_noisy_recall"
+    paper: ClassVar[str] = "Poli et al. 2024"
     num_noise_symbols: Size = Field(default=16, ge=0, le=2**30)
     noise: float = Field(default=0.2, ge=0.0, lt=1.0)
 
@@ -113,9 +119,12 @@ class MadMemorization(Replayed):
 
     >>> MadMemorization(sequence_length=6).sample(0, 0, 1).predicted.tolist()
     [False, True, False, True, False, True]
+    >>> MadMemorization(sequence_length=6).drawn(1)
+    '85 ⟦201⟧ 113 ⟦155⟧ 70 ⟦205⟧'
     """
 
     type: Literal["mad_memorization"] = "mad_memorization"
+    paper: ClassVar[str] = "Poli et al. 2024"
     vocabulary_size: Size = Field(default=254, ge=2, le=2**24)
     sequence_length: Size = Field(default=32, ge=2)
     structure_seed: int = 0
@@ -171,9 +180,12 @@ class MadCompress(Identity):
 
     >>> MadCompress(sequence_length=9).sample(0, 0, 1).symbols.tolist()
     [38, 32, 46, 33, 3, 38, 32, 46, 33]
+    >>> MadCompress(sequence_length=9).drawn(1)
+    '4 3 7 13 SEP ⟦4 3 7 13⟧'
     """
 
     type: Literal["mad_compress"] = "mad_compress"
+    paper: ClassVar[str] = "Poli et al. 2024"
     vocabulary: Vocabulary = Vocabulary(size=15)
     sequence_length: Range = Range(min=63, max=63)
     eos: bool = False

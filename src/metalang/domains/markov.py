@@ -89,6 +89,7 @@ class IclMarkov(_Chain):
     """
 
     type: Literal["icl_markov"] = "icl_markov"
+    paper: ClassVar[str] = "Edelman et al. 2024"
     max_stationary_contexts: ClassVar[int] = 64
 
     def fill(self, key: int, start: int, ends: np.ndarray, symbols: np.ndarray) -> None:
@@ -117,9 +118,12 @@ class Ngram(_Chain):
 
     >>> Ngram(num_states=50, sequence_length=8).sample(0, 0, 1).symbols.tolist()
     [53, 33, 80, 36, 50, 43, 71, 44]
+    >>> Ngram(num_states=50, sequence_length=8).drawn(1)
+    '⟦4 49 3 10 43 38 25 11⟧'
     """
 
     type: Literal["ngram"] = "ngram"
+    paper: ClassVar[str] = "ours"
     distribution: Distribution = Uniform()
     structure_seed: int = 0
     max_stationary_contexts: ClassVar[int] = 512

@@ -6,7 +6,7 @@ are the pair that is asked for, any of the row (there it is drawn first), and th
 """
 
 from itertools import zip_longest
-from typing import Literal, NamedTuple
+from typing import ClassVar, Literal, NamedTuple
 
 import numpy as np
 from numba import njit, uint64
@@ -43,9 +43,12 @@ class MadFuzzy(Replayed):
 
     >>> MadFuzzy(sequence_length=16).sample(0, 0, 1).symbols.tolist()
     [0, 0, 0, 0, 0, 35, 33, 38, 41, 38, 43, 44, 35, 33, 38, 41]
+    >>> MadFuzzy(sequence_length=16).drawn(1)
+    'PAD PAD PAD PAD ⟦2 6 3 13 11 12 2 6 3 13 11 12⟧'
     """
 
     type: Literal["mad_fuzzy"] = "mad_fuzzy"
+    paper: ClassVar[str] = "Poli et al. 2024"
     vocabulary_size: Size = Field(default=15, ge=2, le=2**24)
     sequence_length: Size = Field(default=129, ge=4)
     key_size: Range = Range(min=1, max=3)

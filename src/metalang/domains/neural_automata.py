@@ -61,9 +61,12 @@ class Nca(Evolution):
 
     >>> Nca(width=4, sequence_length=12, min_complexity=0, max_complexity=2).sample(0, 0, 1).symbols.tolist()
     [10032, 2317, 4891, 2460, 1621, 10033, 10032, 4586, 8287, 8860, 4280, 10033]
+    >>> Nca(width=4, sequence_length=12, min_complexity=0, max_complexity=2).drawn(1)
+    '10000 1991 1991 1991 1991 10001 ⟦10000 1991 1991 1991 1991 10001⟧'
     """
 
     type: Literal["nca"] = "nca"
+    paper: ClassVar[str] = "Lee, Han et al. 2026"
     length_rule: ClassVar[str] = "a row is longer than a frame"
     width: int = Field(default=12, ge=3, le=64)
     num_colours: int = Field(default=10, ge=2, le=16)

@@ -11,7 +11,7 @@ import math
 from collections import Counter
 from collections.abc import Sequence
 from functools import lru_cache
-from typing import Literal, NamedTuple
+from typing import ClassVar, Literal, NamedTuple
 
 import numpy as np
 from numba import int64, njit, uint64
@@ -40,9 +40,12 @@ class DiscretizedFbm(Stream):
 
     >>> DiscretizedFbm(sequence_length=8).sample(0, 0, 1).symbols.tolist()
     [39, 39, 38, 36, 36, 36, 34, 32]
+    >>> DiscretizedFbm(sequence_length=8).drawn(1)
+    '⟦7 7 4 4 5 3 0 1⟧'
     """
 
     type: Literal["fbm"] = "fbm"
+    paper: ClassVar[str] = "seqthetic"
     sequence_length: Range = Range(min=1024, max=1024)
     hurst_min: float = Field(default=0.6, gt=0.0, le=0.999)
     hurst_max: float = Field(default=0.95, gt=0.0, le=0.999)

@@ -10,7 +10,7 @@ place of a word that is no keyword, as published; unlike there, never that of a 
 sentence. Numbers in a summary are written in digits; the words of fixed phrases are symbols of their own.
 """
 
-from typing import Literal
+from typing import ClassVar, Literal
 
 import numpy as np
 from pydantic import Field, model_validator
@@ -54,6 +54,7 @@ class NonsenseSummary(Domain):
     """
 
     type: Literal["nonsense_summary"] = "nonsense_summary"
+    paper: ClassVar[str] = "Krishna, Bigham & Lipton 2021"
     vocabulary: Vocabulary = Vocabulary(size=5000)
     sentences: Range = Range(min=7, max=13)
     words: Range = Range(min=5, max=15)

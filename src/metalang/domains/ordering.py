@@ -29,9 +29,12 @@ class SortBySequence(SizedFunction):
 
     >>> SortBySequence(vocabulary={"size": 9}, sequence_length={"min": 9, "max": 18}).solve([32, 40, 32, 4, 40, 32])
     [40, 32, 32]
+    >>> SortBySequence(vocabulary={"size": 9}, sequence_length={"min": 9, "max": 18}).drawn(1)
+    '5 1 1 7 ARG 0 7 5 1 SEP ⟦7 5 1 1 EOS⟧'
     """
 
     type: Literal["sort_by_sequence"] = "sort_by_sequence"
+    paper: ClassVar[str] = "Wu, Li & Liang 2022"
     num_parts: ClassVar[int] = 2
     shortest_source: ClassVar[int] = 3
 
@@ -63,9 +66,12 @@ class SortNumbers(SizedFunction):
 
     >>> SortNumbers(vocabulary={"size": 9}, sequence_length=8).solve([40, 32, 40])
     [32, 40, 40]
+    >>> SortNumbers(vocabulary={"size": 9}, sequence_length=8).drawn(1)
+    '6 5 1 SEP ⟦1 5 6 EOS⟧'
     """
 
     type: Literal["sort_numbers"] = "sort_numbers"
+    paper: ClassVar[str] = "Jiang, Shinnick et al. 2026"
 
     @property
     def draws_independently(self) -> bool:
@@ -94,9 +100,12 @@ class Stack(SizedFunction):
 
     >>> Stack(vocabulary={"size": 9}, sequence_length={"min": 8, "max": 12}).solve([33, 35, 7, 40, 32, 7])
     [40, 33]
+    >>> Stack(vocabulary={"size": 9}, sequence_length={"min": 8, "max": 12}).drawn(1)
+    '4 8 7 3 EMPTY EMPTY SEP ⟦8 4 EOS⟧'
     """
 
     type: Literal["stack"] = "stack"
+    paper: ClassVar[str] = "Jiang, Shinnick et al. 2026"
     push: float = Field(default=0.75, ge=0.0, le=1.0)
     pop: float = Field(default=0.75, ge=0.0, le=1.0)
 

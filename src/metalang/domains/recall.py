@@ -5,7 +5,7 @@ power 0.01. It gives the value of a query as a label and a random symbol in its 
 the symbol that is predicted, and no key is asked for twice.
 """
 
-from typing import Literal
+from typing import ClassVar, Literal
 
 import numpy as np
 from numba import njit, uint64
@@ -34,6 +34,7 @@ class MQAR(Replayed):
     """
 
     type: Literal["mqar"] = "mqar"
+    paper: ClassVar[str] = "Arora et al. 2023"
     vocabulary_size: Size = Field(default=8192, ge=4, le=2**30)
     sequence_length: Size = Field(default=64, ge=4)
     num_pairs: int = Field(default=8, ge=1)

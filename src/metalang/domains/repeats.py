@@ -6,7 +6,7 @@ independent symbols of 99.
 """
 
 from collections.abc import Sequence
-from typing import Literal
+from typing import ClassVar, Literal
 
 import numpy as np
 from numba import njit, uint64
@@ -43,9 +43,12 @@ class Deduplicate(_Repeats):
 
     >>> Deduplicate(vocabulary={"size": 9}, sequence_length={"min": 9, "max": 14}).solve([32, 32, 40, 40, 33, 40])
     [32, 40, 33, 40]
+    >>> Deduplicate(vocabulary={"size": 9}, sequence_length={"min": 9, "max": 14}).drawn(1)
+    '2 2 8 8 8 8 SEP ⟦2 8 EOS⟧'
     """
 
     type: Literal["deduplicate"] = "deduplicate"
+    paper: ClassVar[str] = "Wu, Li & Liang 2022"
 
     def solve(self, source: Sequence[int]) -> list[int]:
         """x without the symbols that equal the one before them."""
@@ -61,9 +64,12 @@ class Set(_Repeats):
 
     >>> Set(vocabulary={"size": 9}, sequence_length={"min": 9, "max": 14}).solve([32, 32, 40, 40, 33, 40])
     [32, 40, 33]
+    >>> Set(vocabulary={"size": 9}, sequence_length={"min": 9, "max": 14}).drawn(1)
+    '8 7 0 0 8 4 SEP ⟦8 7 0 4 EOS⟧'
     """
 
     type: Literal["set"] = "set"
+    paper: ClassVar[str] = "Wu, Li & Liang 2022"
 
     def solve(self, source: Sequence[int]) -> list[int]:
         """The different symbols of x."""

@@ -7,7 +7,7 @@ plain repetition draws uniformly; Zipf, as its other languages have it, is the d
 
 from collections.abc import Sequence
 from functools import lru_cache
-from typing import Literal
+from typing import ClassVar, Literal
 
 import numpy as np
 from numba import int64, njit, uint64
@@ -25,9 +25,12 @@ class Repetition(PairedStream):
 
     >>> Repetition(num_repeated=3, sequence_length=8).sample(0, 0, 1).symbols.tolist()
     [33, 45, 83, 33, 45, 83, 85, 195]
+    >>> Repetition(num_repeated=3, sequence_length=8).drawn(1)
+    '⟦8 346 2 8 346 2 127 428⟧'
     """
 
     type: Literal["repetition"] = "repetition"
+    paper: ClassVar[str] = "Papadimitriou & Jurafsky 2023"
     num_repeated: Size = Field(default=10, ge=1)
 
     def fill(self, key: int, start: int, ends: np.ndarray, symbols: np.ndarray) -> None:
@@ -53,9 +56,12 @@ class ModRepetition(VocabularyStream):
 
     >>> ModRepetition(num_repeated=3, sequence_length=8).sample(0, 0, 1).symbols.tolist()
     [260, 431, 32, 150, 301, 142, 364, 193]
+    >>> ModRepetition(num_repeated=3, sequence_length=8).drawn(1)
+    '⟦424 363 249 254 443 489 181 496⟧'
     """
 
     type: Literal["mod_repetition"] = "mod_repetition"
+    paper: ClassVar[str] = "Papadimitriou & Jurafsky 2023"
     num_repeated: Size = Field(default=10, ge=1)
     mod: Size = Field(default=10, ge=1)
     structure_seed: int = 0
@@ -103,9 +109,12 @@ class SparseConstant(PairedStream):
 
     >>> SparseConstant(match_prob=0.5, distance=2, sequence_length=8).sample(0, 0, 1).symbols.tolist()
     [33, 83, 33, 83, 195, 44, 195, 44]
+    >>> SparseConstant(match_prob=0.5, distance=2, sequence_length=8).drawn(1)
+    '⟦87 88 87 315 77 18 248 279⟧'
     """
 
     type: Literal["sparse_constant"] = "sparse_constant"
+    paper: ClassVar[str] = "Papadimitriou & Jurafsky 2023"
     match_prob: float = Field(default=0.1, ge=0.0, le=1.0)
     distance: Size = Field(default=10, ge=1)
 

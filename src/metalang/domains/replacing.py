@@ -67,9 +67,12 @@ class Replace(_Replacing):
 
     >>> Replace(vocabulary={"size": 9}, sequence_length={"min": 9, "max": 18}).solve([40, 32, 40, 4, 40, 35])
     [35, 32, 35]
+    >>> Replace(vocabulary={"size": 9}, sequence_length={"min": 9, "max": 18}).drawn(1)
+    '2 7 6 3 ARG 6 8 SEP ⟦2 7 8 3 EOS⟧'
     """
 
     type: Literal["replace"] = "replace"
+    paper: ClassVar[str] = "Wu, Li & Liang 2022"
     shortest_source: ClassVar[int] = 4
     fewest_pairs: ClassVar[int] = 1
 
@@ -95,6 +98,7 @@ class ReplaceMany(_Replacing):
     """
 
     type: Literal["replace_many"] = "replace_many"
+    paper: ClassVar[str] = "Wu, Li & Liang 2022"
     shortest_source: ClassVar[int] = 7
     fewest_pairs: ClassVar[int] = 2
 

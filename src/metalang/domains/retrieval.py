@@ -6,7 +6,7 @@ needle (one key, one value, one query); its numbers are ours.
 """
 
 from collections.abc import Sequence
-from typing import Literal
+from typing import ClassVar, Literal
 
 import numpy as np
 from numba import njit
@@ -27,9 +27,12 @@ class KVRetrieval(Mapping):
 
     >>> KVRetrieval(num_keys=4, num_values=9, num_pairs=2).solve([33, 40, 32, 37, 5, 32])
     [37]
+    >>> KVRetrieval(num_keys=4, num_values=9, num_pairs=2).drawn(1)
+    '2 7 1 11 QUERY 1 SEP ⟦11 EOS⟧'
     """
 
     type: Literal["kv_retrieval"] = "kv_retrieval"
+    paper: ClassVar[str] = "Jiang, Shinnick et al. 2026"
     num_keys: Size = Field(default=30, ge=1, le=2**24)
     num_values: Size = Field(default=127, ge=1, le=2**24)
     num_pairs: Range = Range(min=1, max=30)
@@ -91,6 +94,7 @@ class Needle(Mapping):
     """
 
     type: Literal["needle"] = "needle"
+    paper: ClassVar[str] = "Hsieh et al. 2024"
     sequence_length: Size = Field(default=1024, ge=8)
     haystack_size: Size = Field(default=256, ge=1, le=2**24)
     num_keys: Size = Field(default=256, ge=1, le=2**24)

@@ -80,9 +80,12 @@ class Delete(_Query):
 
     >>> Delete(vocabulary={"size": 9}, sequence_length={"min": 9, "max": 18}).solve([40, 33, 40, 33, 4, 40, 33])
     [40, 33]
+    >>> Delete(vocabulary={"size": 9}, sequence_length={"min": 9, "max": 18}).drawn(1)
+    '3 8 6 8 8 ARG 8 SEP ⟦3 6 8 8 EOS⟧'
     """
 
     type: Literal["delete"] = "delete"
+    paper: ClassVar[str] = "Wu, Li & Liang 2022"
     task: ClassVar[int] = _DELETE
 
     def output_length(self, size: int) -> tuple[int, int]:
@@ -102,9 +105,12 @@ class Filter(_Query):
 
     >>> Filter(vocabulary={"size": 9}, sequence_length={"min": 9, "max": 18}).solve([40, 40, 33, 33, 32, 4, 40, 33])
     [32]
+    >>> Filter(vocabulary={"size": 9}, sequence_length={"min": 9, "max": 18}).drawn(1)
+    '5 5 7 5 5 ARG 5 5 SEP ⟦7 EOS⟧'
     """
 
     type: Literal["filter"] = "filter"
+    paper: ClassVar[str] = "Wu, Li & Liang 2022"
     task: ClassVar[int] = _FILTER
 
     def output_length(self, size: int) -> tuple[int, int]:
@@ -124,9 +130,12 @@ class Search(_Query):
 
     >>> Search(vocabulary={"size": 9}, sequence_length={"min": 9, "max": 18}).solve([40, 33, 32, 4, 33, 32])
     [11]
+    >>> Search(vocabulary={"size": 9}, sequence_length={"min": 9, "max": 18}).drawn(1)
+    '5 5 7 7 4 2 6 ARG 7 3 4 5 6 4 SEP ⟦d0 EOS⟧'
     """
 
     type: Literal["search"] = "search"
+    paper: ClassVar[str] = "Wu, Li & Liang 2022"
     task: ClassVar[int] = _SEARCH
     present: float = Field(default=0.5, ge=0.0, le=1.0)
 
@@ -144,9 +153,12 @@ class GetIndex(_Query):
 
     >>> GetIndex(vocabulary={"size": 9}, sequence_length={"min": 9, "max": 18}).solve([40, 33, 32, 4, 33, 32])
     [11]
+    >>> GetIndex(vocabulary={"size": 9}, sequence_length={"min": 9, "max": 18}).drawn(1)
+    '7 4 5 7 3 4 5 7 3 ARG 4 5 7 3 SEP ⟦d1 EOS⟧'
     """
 
     type: Literal["get_index"] = "get_index"
+    paper: ClassVar[str] = "Wu, Li & Liang 2022"
     task: ClassVar[int] = _GET_INDEX
 
     def output_length(self, size: int) -> tuple[int, int]:

@@ -73,9 +73,12 @@ class Union(_Operation):
 
     >>> Union(vocabulary={"size": 9}, sequence_length={"min": 9, "max": 18}).solve([40, 32, 4, 33, 40])
     [40, 32, 33]
+    >>> Union(vocabulary={"size": 9}, sequence_length={"min": 9, "max": 18}).drawn(1)
+    '0 2 2 ARG 0 0 7 SEP ⟦0 2 7 EOS⟧'
     """
 
     type: Literal["union"] = "union"
+    paper: ClassVar[str] = "Wu, Li & Liang 2022"
     keeps: ClassVar[tuple[bool, bool, bool]] = (True, True, True)
 
     def solve(self, source: Sequence[int]) -> list[int]:
@@ -89,9 +92,12 @@ class Intersect(_Operation):
 
     >>> Intersect(vocabulary={"size": 9}, sequence_length={"min": 9, "max": 18}).solve([40, 32, 4, 33, 40])
     [40]
+    >>> Intersect(vocabulary={"size": 9}, sequence_length={"min": 9, "max": 18}).drawn(1)
+    '1 1 3 ARG 3 1 SEP ⟦1 3 EOS⟧'
     """
 
     type: Literal["intersect"] = "intersect"
+    paper: ClassVar[str] = "Wu, Li & Liang 2022"
     keeps: ClassVar[tuple[bool, bool, bool]] = (False, False, True)
 
     def solve(self, source: Sequence[int]) -> list[int]:
@@ -105,9 +111,12 @@ class SetDiffAB(_Operation):
 
     >>> SetDiffAB(vocabulary={"size": 9}, sequence_length={"min": 9, "max": 18}).solve([40, 32, 4, 33, 40])
     [32]
+    >>> SetDiffAB(vocabulary={"size": 9}, sequence_length={"min": 9, "max": 18}).drawn(1)
+    '8 ARG 2 2 0 2 2 SEP ⟦8 EOS⟧'
     """
 
     type: Literal["set_diff_a_b"] = "set_diff_a_b"
+    paper: ClassVar[str] = "Wu, Li & Liang 2022"
     keeps: ClassVar[tuple[bool, bool, bool]] = (True, False, False)
 
     def solve(self, source: Sequence[int]) -> list[int]:
@@ -121,9 +130,12 @@ class SetDiffBA(_Operation):
 
     >>> SetDiffBA(vocabulary={"size": 9}, sequence_length={"min": 9, "max": 18}).solve([40, 32, 4, 33, 40])
     [33]
+    >>> SetDiffBA(vocabulary={"size": 9}, sequence_length={"min": 9, "max": 18}).drawn(1)
+    '6 4 6 ARG 5 4 5 SEP ⟦5 EOS⟧'
     """
 
     type: Literal["set_diff_b_a"] = "set_diff_b_a"
+    paper: ClassVar[str] = "Wu, Li & Liang 2022"
     keeps: ClassVar[tuple[bool, bool, bool]] = (False, True, False)
 
     def solve(self, source: Sequence[int]) -> list[int]:

@@ -152,9 +152,12 @@ class RandomTokens(VocabularyStream):
 
     >>> RandomTokens(sequence_length=6).sample(0, 0, 1).symbols.tolist()
     [33, 45, 83, 85, 195, 118]
+    >>> RandomTokens(sequence_length=6).drawn(1)
+    '⟦1 168 8 145 393 54⟧'
     """
 
     type: Literal["random_tokens"] = "random_tokens"
+    paper: ClassVar[str] = "Papadimitriou & Jurafsky 2020"
 
     def fill(self, key: int, start: int, ends: np.ndarray, symbols: np.ndarray) -> None:
         """Writes the rows from `start` on that end at `ends`."""

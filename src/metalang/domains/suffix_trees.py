@@ -7,7 +7,7 @@ Rows of 256 are our default. The predictor is context tree weighting (Willems, S
 
 import math
 from collections.abc import Sequence
-from typing import Literal
+from typing import ClassVar, Literal
 
 import numpy as np
 from numba import njit, uint64
@@ -32,6 +32,7 @@ class Vom(Stream):
     """
 
     type: Literal["vom"] = "vom"
+    paper: ClassVar[str] = "Grau-Moya et al. 2024"
     max_depth: int = Field(default=5, ge=0, le=12)
     split_prob: float = Field(default=0.5, ge=0.0, le=1.0)
     sequence_length: Range = Range(min=256, max=256)

@@ -5,7 +5,7 @@ repeats a few sentences, the form of an assignment and the other numbers are our
 """
 
 from collections.abc import Sequence
-from typing import Literal, NamedTuple
+from typing import ClassVar, Literal, NamedTuple
 
 import numpy as np
 from numba import njit
@@ -45,6 +45,7 @@ class VarTracking(Mapping):
     """
 
     type: Literal["var_tracking"] = "var_tracking"
+    paper: ClassVar[str] = "Hsieh et al. 2024"
     sequence_length: Size = Field(default=1024, ge=8)
     haystack_size: Size = Field(default=256, ge=1, le=2**24)
     num_variables: Size = Field(default=256, ge=1, le=2**24)

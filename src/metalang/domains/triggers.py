@@ -7,7 +7,7 @@ characters are from memory.
 """
 
 from collections.abc import Sequence
-from typing import Literal
+from typing import ClassVar, Literal
 
 import numpy as np
 from numba import int64, njit, uint64
@@ -35,9 +35,12 @@ class BigramTrigger(Stream):
 
     >>> BigramTrigger(num_states=9, sequence_length=12).sample(0, 0, 1).symbols.tolist()
     [37, 35, 39, 33, 37, 36, 35, 35, 35, 35, 36, 35]
+    >>> BigramTrigger(num_states=9, sequence_length=12).drawn(1)
+    '⟦1 4 3 1 4 3 1 4 8 3 1 4⟧'
     """
 
     type: Literal["bigram_trigger"] = "bigram_trigger"
+    paper: ClassVar[str] = "Bietti et al. 2023"
     num_states: int = Field(default=65, ge=3, le=512)
     distribution: Distribution = Zipf()
     num_triggers: int = Field(default=3, ge=1)

@@ -39,9 +39,12 @@ class LongestWord(SizedFunction):
 
     >>> LongestWord(vocabulary={"size": 9}, sequence_length={"min": 9, "max": 18}).solve([40, 6, 33, 32, 6, 40, 40])
     [33, 32]
+    >>> LongestWord(vocabulary={"size": 9}, sequence_length={"min": 9, "max": 18}).drawn(1)
+    '7 2 7 7 5 3 5 SEP ⟦7 2 7 7 5 3 5 EOS⟧'
     """
 
     type: Literal["longest_word"] = "longest_word"
+    paper: ClassVar[str] = "Wu, Li & Liang 2022"
 
     def output_length(self, size: int) -> tuple[int, int]:
         """Bounds of |y|: one symbol, or all."""
@@ -68,9 +71,12 @@ class FindArrayElement(StringFunction):
 
     >>> FindArrayElement(vocabulary={"size": 9}).solve([40, 33, 32, 6, 33, 40, 36, 6, 32, 32, 32, 4, 33, 40])
     [33, 40, 36]
+    >>> FindArrayElement(vocabulary={"size": 9}).drawn(4)
+    '3 5 5 1 WORD 7 6 6 8 WORD 5 1 6 0 4 3 4 WORD 5 3 6 3 ARG 3 5 5 1 SEP ⟦3 5 5 1 EOS⟧'
     """
 
     type: Literal["find_array_element"] = "find_array_element"
+    paper: ClassVar[str] = "ours"
     num_parts: ClassVar[int] = 2
 
     num_elements: Range = Range(min=4, max=16)
