@@ -9,7 +9,7 @@ Training on the result (--data_paths corpora/half-identity --data_ratios 1) sees
 import argparse
 from pathlib import Path
 
-from metalang.building import MixedBuild, available_cores, build_corpus
+from metalang.building import LocalExecutor, MixedBuild, available_cores, build_corpus
 from metalang.building.inspection import describe_corpus
 from metalang.corpus import Corpus
 from metalang.errors import reported
@@ -50,7 +50,7 @@ def main() -> None:
             max_epochs=args.max_epochs,
             seed=args.seed,
         )
-        build_corpus(build, args.output_dir, workers=args.workers)
+        build_corpus(build, args.output_dir, LocalExecutor(args.workers))
         print(describe_corpus(Corpus(args.output_dir)))
 
 

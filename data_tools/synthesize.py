@@ -11,7 +11,7 @@ nothing when the corpora are there, and goes on where a killed build stopped.
 import argparse
 from pathlib import Path
 
-from metalang.building import available_cores, build_corpus, read_dataset, synthetic_builds
+from metalang.building import LocalExecutor, available_cores, build_corpus, read_dataset, synthetic_builds
 from metalang.building.inspection import describe_corpus
 from metalang.corpus import Corpus
 from metalang.errors import reported
@@ -51,7 +51,7 @@ def main() -> None:
             split_ratio=args.split_ratio,
         )
         for build in synthetic_builds(dataset):
-            build_corpus(build, args.output_dir / build.split, workers=args.workers)
+            build_corpus(build, args.output_dir / build.split, LocalExecutor(args.workers))
             print(describe_corpus(Corpus(args.output_dir / build.split)))
 
 

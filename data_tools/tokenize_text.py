@@ -11,7 +11,7 @@ Running it again does nothing when the corpus is there, and goes on where a kill
 import argparse
 from pathlib import Path
 
-from metalang.building import TextBuild, available_cores, build_corpus
+from metalang.building import LocalExecutor, TextBuild, available_cores, build_corpus
 from metalang.building.inspection import describe_corpus
 from metalang.corpus import Corpus
 from metalang.errors import reported
@@ -57,7 +57,7 @@ def main() -> None:
             validation_ratio=args.validation_ratio,
             skip_bad_lines=args.on_bad_line == "skip",
         )
-        build_corpus(build, args.output_dir, workers=args.workers)
+        build_corpus(build, args.output_dir, LocalExecutor(args.workers))
         print(describe_corpus(Corpus(args.output_dir)))
 
 

@@ -11,7 +11,16 @@ from pathlib import Path
 
 import pytest
 
-from metalang.building import MixedBuild, SyntheticBuild, TextBuild, build_corpus, domain_build, synthetic, text
+from metalang.building import (
+    LocalExecutor,
+    MixedBuild,
+    SyntheticBuild,
+    TextBuild,
+    build_corpus,
+    domain_build,
+    synthetic,
+    text,
+)
 from metalang.corpus import Corpus
 from metalang.domains.copying import Identity
 from metalang.errors import ConfigError
@@ -43,7 +52,7 @@ def test_one_worker_writes_the_bytes_of_two_for_a_domain(tmp_path, monkeypatch):
     monkeypatch.setattr(synthetic, "_UNIT_TOKENS", 3000)
     build = domain_build(IDENTITY, num_token=20_000)
     for workers in (1, 2):
-        build_corpus(build, tmp_path / str(workers), workers=workers)
+        build_corpus(build, tmp_path / str(workers), LocalExecutor(workers))
     assert _bytes(tmp_path / "1") == _bytes(tmp_path / "2")
     assert build.num_units == 7
 
@@ -52,7 +61,7 @@ def test_one_worker_writes_the_bytes_of_two_for_text(tmp_path, tokenizer, monkey
     monkeypatch.setattr(text, "_UNIT_BYTES", 5000)
     build = TextBuild(_lines(tmp_path / "lines.jsonl", 1000), tokenizer)
     for workers in (1, 2):
-        build_corpus(build, tmp_path / str(workers), workers=workers)
+        build_corpus(build, tmp_path / str(workers), LocalExecutor(workers))
     assert _bytes(tmp_path / "1") == _bytes(tmp_path / "2")
     corpus = Corpus(tmp_path / "1")
     assert (corpus.manifest.num_documents, build.num_units) == (1000, 7)

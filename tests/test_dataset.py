@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from metalang.building import Dataset, build_corpus, read_dataset, rows, synthetic, synthetic_builds
+from metalang.building import Dataset, LocalExecutor, build_corpus, read_dataset, rows, synthetic, synthetic_builds
 from metalang.building.catalogue import check_rows
 from metalang.corpus import Corpus, Documents, ShardWriter, write_manifest
 from metalang.domains import Sequences
@@ -212,7 +212,7 @@ def test_units_chunks_and_workers_change_no_byte(tmp_path, monkeypatch):
         monkeypatch.setattr(synthetic, "_CHUNK_TOKENS", chunk)
         monkeypatch.setattr(rows, "_CHUNK_TOKENS", chunk)
         folder = tmp_path / str(number)
-        build_corpus(synthetic_builds(dataset)[0], folder, workers=workers)
+        build_corpus(synthetic_builds(dataset)[0], folder, LocalExecutor(workers))
         payloads.append({path.name: path.read_bytes() for path in sorted(folder.iterdir())})
     assert all(payload == payloads[0] for payload in payloads)
     assert "00003.bin" in payloads[0]

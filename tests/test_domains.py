@@ -11,7 +11,7 @@ from golden_rows import FILE, PRESETS, ROOT, golden
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from metalang.building import Dataset, build_corpus, synthetic, synthetic_builds
+from metalang.building import Dataset, LocalExecutor, build_corpus, synthetic, synthetic_builds
 from metalang.building.dataset import Part
 from metalang.corpus import Corpus
 from metalang.domains import domain_types, read_domain
@@ -76,7 +76,7 @@ def test_a_dataset_of_all_types_has_the_same_bytes_for_1_2_and_8_workers(tmp_pat
     build = synthetic_builds(as_spec(Dataset, {"domains": parts, "num_token": "4M"}, "all"))[0]
     payloads = []
     for workers in (1, 2, 8):
-        build_corpus(build, tmp_path / str(workers), workers=workers)
+        build_corpus(build, tmp_path / str(workers), LocalExecutor(workers))
         payloads.append({path.name: path.read_bytes() for path in sorted((tmp_path / str(workers)).iterdir())})
     assert payloads[0] == payloads[1] == payloads[2]
     assert build.num_units == 9

@@ -1,46 +1,43 @@
-"""Runs the units of a build, in any number of processes, into a corpus folder.
+"""Makes something in units, in any number of processes, into a folder.
 
-A unit writes one shard and then its report. It is done if its report names the same spec and its files have the bytes
+A unit writes its files and then its report. It is done if its report names the same spec and its files have the bytes
 that the report says; so a build that was killed goes on where it stopped, and its bytes are those of one that was not.
+What says that all is there, a manifest, is written last.
 """
 
 import fcntl
 import json
 import logging
-import multiprocessing
-import os
 from collections.abc import Iterator
-from concurrent.futures import FIRST_COMPLETED, ProcessPoolExecutor, wait
-from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Generic, Protocol, TypeVar
 
 from tqdm import tqdm
 
-from metalang.corpus import Manifest, ShardEntry, ShardWriter, write_manifest
-from metalang.corpus.manifest import FILE_NAME, read_manifest
-from metalang.corpus.reader import verify_shard
+from metalang.building.executors import Count, Executor
 from metalang.errors import ConfigError, CorpusError
 from metalang.files import ASIDE, read_json, write_json
-from metalang.ids import IdSpace
 from metalang.seeds import canonical_json, digest_of
 
 logger = logging.getLogger(__name__)
 
 _CLAIM = "build.json"
-_POLL_SECONDS = 0.2
 
 Stats = dict[str, int]
+Entry = dict[str, Any]
+"""What a unit has written, as JSON."""
+
+Made = TypeVar("Made", covariant=True)
 
 
-class Build(Protocol):
-    """What can be built. It must survive pickling: units run in other processes."""
+class Work(Protocol[Made]):
+    """What can be made in units. It must survive pickling: units run in other processes."""
 
-    ids: IdSpace
-    sources: tuple[str, ...]
-    window_length: int | None
-    in_order: bool
+    manifest_name: str
+    measure: str
+    """What progress is counted in, such as tokens."""
 
     @property
     def spec(self) -> dict[str, Any]:
@@ -48,71 +45,120 @@ class Build(Protocol):
 
     @property
     def num_units(self) -> int:
-        """Shards that will be written."""
+        """Units in all."""
 
     @property
-    def num_tokens(self) -> int | None:
-        """Ids in all, None where only the build will tell."""
+    def total(self) -> int | None:
+        """Tokens, or what is counted, in all; None where only the work will tell."""
 
-    def write(self, unit: int, writer: ShardWriter) -> Iterator[Stats]:
-        """Writes a unit, and now and then yields counts of what was met on the way since the last time."""
+    def write(self, unit: int, folder: Path, count: Count) -> tuple[Entry, Stats]:
+        """Writes a unit and says what it wrote; calls `count` with what was written since the last time."""
+
+    def verify(self, folder: Path, entry: Entry) -> None:
+        """Raises CorpusError unless the files of a unit are as they were written."""
+
+    def files(self, entry: Entry) -> list[str]:
+        """The names of a unit's files."""
+
+    def size(self, entry: Entry) -> int:
+        """Tokens, or what is counted, of a unit."""
+
+    def publish(self, folder: Path, entries: list[Entry], stats: Stats) -> Made:
+        """Writes the manifest."""
+
+    def read(self, folder: Path) -> tuple[dict[str, Any], Made]:
+        """The spec of what is finished in a folder, and what it is."""
 
 
-def build_corpus(build: Build, output_dir: str | Path, *, workers: int = 1) -> Manifest:
-    """Builds a corpus, or finishes it; a finished one of the same spec is left as it is. Of several processes that
+def make(work: Work[Made], output_dir: str | Path, executor: Executor) -> Made:
+    """Makes it, or finishes it; what is finished and of the same spec is left as it is. Of several processes that
     build into one folder the first builds, the others wait for it.
 
-    Raises ConfigError where the folder holds another corpus, or something else, or where there is nothing to write.
+    Raises ConfigError where the folder holds another one, or something else, or where there is nothing to write.
     """
     folder = Path(output_dir)
-    spec = json.loads(canonical_json(build.spec))
-    finished = _finished(folder, spec)
+    spec = json.loads(canonical_json(work.spec))
+    finished = _finished(work, folder, spec)
     if finished:
         return finished
     with _claimed(folder, spec):
-        return _finished(folder, spec) or _build(build, folder, digest_of(spec), workers)
+        return _finished(work, folder, spec) or _make(work, folder, digest_of(spec), executor)
 
 
-def _build(build: Build, folder: Path, spec_hash: str, workers: int) -> Manifest:
+def _make(work: Work[Made], folder: Path, spec_hash: str, executor: Executor) -> Made:
     for leftover in folder.glob(f"*{ASIDE}"):  # of a build that was killed: we hold the lock, so nobody writes to it
         leftover.unlink()
-    reports = [_report_path(folder, unit) for unit in range(build.num_units)]
-    done = {unit for unit, report in enumerate(reports) if _is_done(folder, report, spec_hash)}
-    todo = [unit for unit in range(build.num_units) if unit not in done]
-    with tqdm(total=build.num_tokens, desc=f"building {folder.name}", unit=" tokens", unit_scale=True) as bar:
-        bar.update(sum(_entry(reports[unit]).num_tokens for unit in done))
-        _run(build, folder, spec_hash, todo, workers=workers, bar=bar)
+    units = _Units(work, folder, spec_hash)
+    reports = [units.report(unit) for unit in range(work.num_units)]
+    done = [unit for unit in range(work.num_units) if units.is_done(unit)]
+    todo = sorted(set(range(work.num_units)) - set(done))
+    with tqdm(total=work.total, desc=f"building {folder.name}", unit=f" {work.measure}", unit_scale=True) as bar:
+        bar.update(sum(work.size(units.entry(unit)) for unit in done))
+        executor.run(units, todo, bar)
+    missing = [unit for unit in todo if not units.report(unit).exists()]
+    if missing:
+        raise ConfigError(
+            f"{len(missing)} of {len(todo)} units were not written ({executor.where_to_look(folder)}); start again to "
+            "go on where it stopped"
+        )
     stats: Stats = {}
     for report in reports:
         _add(stats, read_json(report)["stats"])
-    entries = [_entry(report) for report in reports]
-    if not sum(entry.num_tokens for entry in entries):
-        _remove(folder, [*reports, *(folder / file.name for entry in entries for file in entry.files.values())])
+    entries = [units.entry(unit) for unit in range(work.num_units)]
+    if not sum(work.size(entry) for entry in entries):
+        _remove(folder, [*reports, *(folder / name for entry in entries for name in work.files(entry))])
         met = ", ".join(f"{count:,} {name}" for name, count in stats.items()) or "nothing"
-        raise ConfigError(f"{folder} would hold no tokens ({met}); give a source, or a split, that has documents")
-    manifest = write_manifest(
-        folder,
-        entries,
-        ids=build.ids,
-        sources=build.sources,
-        spec=build.spec,
-        window_length=build.window_length,
-        in_order=build.in_order,
-        stats=stats,
-    )
+        raise ConfigError(
+            f"{folder} would hold no {work.measure} ({met}); give a source, or a split, that has documents"
+        )
+    made = work.publish(folder, entries, stats)
     _remove(folder, reports)
-    return manifest
+    return made
 
 
-def _finished(folder: Path, spec: dict[str, Any]) -> Manifest | None:
-    """The corpus in `folder` if it is there. Raises ConfigError for another corpus, and for something else."""
+@dataclass(frozen=True)
+class _Units(Generic[Made]):
+    """The units of a work in a folder: a task for an executor."""
+
+    work: Work[Made]
+    folder: Path
+    spec_hash: str
+
+    def __call__(self, unit: int, count: Count) -> None:
+        """Writes a unit, and its report last."""
+        entry, stats = self.work.write(unit, self.folder, count)
+        write_json(self.report(unit), {"spec_hash": self.spec_hash, "entry": entry, "stats": stats})
+
+    def report(self, unit: int) -> Path:
+        return self.folder / f"{unit:05d}.report.json"
+
+    def entry(self, unit: int) -> Entry:
+        return read_json(self.report(unit))["entry"]
+
+    def done_size(self, unit: int) -> int:
+        """What a unit holds that another process has written; 0 while it has not."""
+        return self.work.size(self.entry(unit)) if self.report(unit).exists() else 0
+
+    def is_done(self, unit: int) -> bool:
+        report = self.report(unit)
+        if not report.exists() or read_json(report)["spec_hash"] != self.spec_hash:
+            return False
+        try:
+            self.work.verify(self.folder, self.entry(unit))
+        except CorpusError:
+            return False
+        return True
+
+
+def _finished(work: Work[Made], folder: Path, spec: dict[str, Any]) -> Made | None:
+    """What is finished in `folder` if it is this. Raises ConfigError for another one, and for something else."""
     if folder.exists() and not folder.is_dir():
         raise ConfigError(f"{folder} is a file; --output_dir is a folder")
-    if (folder / FILE_NAME).exists():
-        manifest = read_manifest(folder)
-        if manifest.spec_hash == digest_of(spec):
-            return manifest
-        raise ConfigError(f"{folder} holds another corpus ({_differences(manifest.spec, spec)}); {_ANOTHER}")
+    if (folder / work.manifest_name).exists():
+        theirs, made = work.read(folder)
+        if theirs == spec:
+            return made
+        raise ConfigError(f"{folder} holds another corpus ({_differences(theirs, spec)}); {_ANOTHER}")
     held = sorted(path.name for path in folder.iterdir()) if folder.exists() else []
     if held and _CLAIM not in held:
         raise ConfigError(f"{folder} holds something else ({held[0]}); {_ANOTHER}")
@@ -181,84 +227,6 @@ def _leaves(value: Any, name: str = "") -> dict[str, Any]:
 def _brief(value: Any) -> str:
     text = json.dumps(value)
     return text if len(text) <= 60 else text[:57] + "..."
-
-
-def _run(build: Build, folder: Path, spec_hash: str, todo: list[int], *, workers: int, bar: tqdm) -> None:
-    if workers <= 1 or len(todo) <= 1:
-        for unit in todo:
-            _write_unit(build, folder, spec_hash, unit, bar.update)
-        return
-    context = multiprocessing.get_context("spawn")
-    counter = context.Value("q", 0)
-    with ProcessPoolExecutor(workers, mp_context=context, initializer=_join_pool, initargs=(counter,)) as pool:
-        waiting = {pool.submit(_write_unit_in_pool, build, folder, spec_hash, unit) for unit in todo}
-        while waiting:
-            done, waiting = wait(waiting, timeout=_POLL_SECONDS, return_when=FIRST_COMPLETED)
-            failed = [future for future in done if future.exception()]
-            if failed:
-                pool.shutdown(wait=False, cancel_futures=True)
-                _raise(failed[0].exception())
-            with counter.get_lock():
-                bar.update(counter.value)
-                counter.value = 0
-
-
-def _raise(error: BaseException | None) -> None:
-    if isinstance(error, BrokenProcessPool):
-        raise ConfigError(
-            "a worker was killed, by hand or for want of memory; start again with fewer --workers"
-        ) from None
-    raise error
-
-
-def available_cores() -> int:
-    """Cores that this process may use: what a scheduler gave it, not what the machine has."""
-    return len(os.sched_getaffinity(0))
-
-
-def _join_pool(counter: Any) -> None:
-    global _counter
-    _counter = counter
-    os.environ["TOKENIZERS_PARALLELISM"] = "false"  # one core a process: the pool is the parallelism
-
-
-def _write_unit_in_pool(build: Build, folder: Path, spec_hash: str, unit: int) -> None:
-    def count(tokens: int) -> None:
-        with _counter.get_lock():
-            _counter.value += tokens
-
-    _write_unit(build, folder, spec_hash, unit, count)
-
-
-def _write_unit(build: Build, folder: Path, spec_hash: str, unit: int, count: Any) -> None:
-    writer = ShardWriter(folder, unit, build.ids.vocab_size)
-    stats: Stats = {}
-    counted = 0
-    for part in build.write(unit, writer):
-        _add(stats, part)
-        count(writer.num_tokens - counted)
-        counted = writer.num_tokens
-    entry = writer.finish()
-    report = {"spec_hash": spec_hash, "entry": entry.model_dump(mode="json"), "stats": stats}
-    write_json(_report_path(folder, unit), report)
-
-
-def _report_path(folder: Path, unit: int) -> Path:
-    return folder / f"{unit:05d}.report.json"
-
-
-def _entry(report: Path) -> ShardEntry:
-    return ShardEntry.model_validate(read_json(report)["entry"])
-
-
-def _is_done(folder: Path, report: Path, spec_hash: str) -> bool:
-    if not report.exists() or read_json(report)["spec_hash"] != spec_hash:
-        return False
-    try:
-        verify_shard(folder, _entry(report))
-    except CorpusError:
-        return False
-    return True
 
 
 def _add(stats: Stats, part: Stats) -> None:

@@ -1,0 +1,221 @@
+"""Where units run: in processes of this machine, as an array of Slurm jobs, or on a Ray cluster.
+
+Slurm and Ray are reached through datatrove's executors; whether a unit is done is our own rule, see `units`.
+"""
+
+import importlib.util
+import multiprocessing
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from concurrent.futures import FIRST_COMPLETED, ProcessPoolExecutor, wait
+from concurrent.futures.process import BrokenProcessPool
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Protocol
+
+from tqdm import tqdm
+
+from metalang.errors import ConfigError
+
+_POLL_SECONDS = 0.2
+_SLURM_POLL_SECONDS = 3.0
+
+Count = Callable[[int], Any]
+"""Called with the tokens, or what is counted, that were written since the last time."""
+
+
+class Task(Protocol):
+    """What writes a unit, in any process."""
+
+    folder: Path
+
+    def __call__(self, unit: int, count: Count) -> None:
+        """Writes a unit."""
+
+    def done_size(self, unit: int) -> int:
+        """What a unit holds that another process has written; 0 while it has not."""
+
+
+class Executor(Protocol):
+    """A place where units run."""
+
+    def run(self, task: Task, units: list[int], bar: tqdm) -> None:
+        """Runs the task for every unit, in any order, and returns when all have ended."""
+
+    def where_to_look(self, folder: Path) -> str:
+        """Where a person finds out why a unit was not written."""
+
+
+def available_cores() -> int:
+    """Cores that this process may use: what a scheduler gave it, not what the machine has."""
+    return len(os.sched_getaffinity(0))
+
+
+@dataclass(frozen=True)
+class LocalExecutor:
+    """Processes of this machine; one worker is this process itself."""
+
+    workers: int = 1
+
+    def where_to_look(self, folder: Path) -> str:
+        """Nowhere else: what fails here is raised here."""
+        return "see the messages above"
+
+    def run(self, task: Task, units: list[int], bar: tqdm) -> None:
+        """Runs the task for every unit. Raises what a unit raised, and cancels those that have not begun."""
+        if self.workers <= 1 or len(units) <= 1:
+            for unit in units:
+                task(unit, bar.update)
+            return
+        context = multiprocessing.get_context("spawn")
+        counter = context.Value("q", 0)
+        with ProcessPoolExecutor(self.workers, mp_context=context, initializer=_join, initargs=(counter,)) as pool:
+            waiting = {pool.submit(_run_in_pool, task, unit) for unit in units}
+            while waiting:
+                done, waiting = wait(waiting, timeout=_POLL_SECONDS, return_when=FIRST_COMPLETED)
+                failed = [future for future in done if future.exception()]
+                if failed:
+                    pool.shutdown(wait=False, cancel_futures=True)
+                    _raise(failed[0].exception())
+                with counter.get_lock():
+                    bar.update(counter.value)
+                    counter.value = 0
+
+
+def _raise(error: BaseException | None) -> None:
+    if isinstance(error, BrokenProcessPool):
+        raise ConfigError(
+            "a worker was killed, by hand or for want of memory; start again with fewer --workers"
+        ) from None
+    raise error
+
+
+def _join(counter: Any) -> None:
+    global _counter
+    _counter = counter
+    os.environ["TOKENIZERS_PARALLELISM"] = "false"  # one core a process: the pool is the parallelism
+
+
+def _run_in_pool(task: Task, unit: int) -> None:
+    def count(tokens: int) -> None:
+        with _counter.get_lock():
+            _counter.value += tokens
+
+    task(unit, count)
+
+
+@dataclass(frozen=True)
+class _Pipeline:
+    """A task as a step of a datatrove pipeline, whose rank r runs the r-th unit."""
+
+    task: Task
+    units: tuple[int, ...]
+
+    def __call__(self, data: Any, rank: int, world_size: int) -> None:
+        os.environ["TOKENIZERS_PARALLELISM"] = "false"
+        self.task(self.units[rank], lambda tokens: None)
+
+
+@dataclass(frozen=True)
+class SlurmExecutor:
+    """An array of Slurm jobs, one unit each, `workers` at a time (-1: as many as there is room for).
+
+    The jobs need the folders under the same paths, and this Python: their shells begin with `environment`.
+    """
+
+    partition: str
+    time: str = "24:00:00"
+    workers: int = -1
+    cpus_per_task: int = 1
+    memory_gb: int = 4
+    environment: str = f'export PATH="{Path(sys.executable).parent}:$PATH"'
+    options: dict[str, str] = field(default_factory=dict)
+    """Further options of sbatch, such as {"account": "lab"}."""
+
+    def where_to_look(self, folder: Path) -> str:
+        """The folder of the jobs' own output."""
+        return f"the jobs' messages are in {_logs(folder) / 'slurm_logs'}"
+
+    def run(self, task: Task, units: list[int], bar: tqdm) -> None:
+        """Submits the array and waits until no job of it is left. Raises ConfigError where it cannot be submitted."""
+        if not units:
+            return
+        from datatrove.executor.slurm import SlurmPipelineExecutor
+
+        array = SlurmPipelineExecutor(
+            pipeline=[_Pipeline(task, tuple(units))],
+            tasks=len(units),
+            time=self.time,
+            partition=self.partition,
+            workers=self.workers,
+            cpus_per_task=self.cpus_per_task,
+            mem_per_cpu_gb=-(-self.memory_gb // self.cpus_per_task),
+            job_name=f"metalang-{task.folder.name}",
+            qos="",
+            env_command=self.environment,
+            sbatch_args=dict(self.options),
+            logging_dir=str(_logs(task.folder)),
+            skip_completed=False,
+            requeue=False,
+        )
+        try:
+            array.run()
+        except FileNotFoundError:
+            raise ConfigError("--executor slurm needs sbatch, and it is not here; start it on a login node") from None
+        except subprocess.CalledProcessError as error:
+            raise ConfigError(f"sbatch refuses the jobs: {error}; mend --partition, --time or --sbatch") from None
+        _watch(task, units, bar, lambda: _is_queued(array.job_id))
+
+
+def _is_queued(job_id: str) -> bool:
+    listed = subprocess.run(["squeue", "--noheader", "--jobs", job_id], capture_output=True, text=True, check=False)
+    return bool(listed.stdout.strip())
+
+
+def _watch(task: Task, units: list[int], bar: tqdm, is_running: Callable[[], bool]) -> None:
+    """Moves the bar as units are reported, until nothing runs any more."""
+    open_units, running = set(units), True
+    while running and open_units:
+        running = is_running()
+        for unit in sorted(open_units):
+            if size := task.done_size(unit):
+                bar.update(size)
+                open_units.remove(unit)
+        if running and open_units:
+            time.sleep(_SLURM_POLL_SECONDS)
+
+
+@dataclass(frozen=True)
+class RayExecutor:
+    """Tasks of a Ray cluster, `workers` at a time: the one of RAY_ADDRESS, or one that is started here."""
+
+    workers: int = 1
+
+    def where_to_look(self, folder: Path) -> str:
+        """The folder of the tasks' own output."""
+        return f"the tasks' messages are in {_logs(folder) / 'logs'}"
+
+    def run(self, task: Task, units: list[int], bar: tqdm) -> None:
+        """Runs the task for every unit. Raises ConfigError where Ray is not installed."""
+        if not units:
+            return
+        if not importlib.util.find_spec("ray"):
+            raise ConfigError("--executor ray needs Ray, and it is not here; pip install 'ray[default]'")
+        from datatrove.executor.ray import RayPipelineExecutor
+
+        RayPipelineExecutor(
+            pipeline=[_Pipeline(task, tuple(units))],
+            tasks=len(units),
+            workers=self.workers,
+            logging_dir=str(_logs(task.folder)),
+            skip_completed=False,
+        ).run()
+        _watch(task, units, bar, lambda: False)
+
+
+def _logs(folder: Path) -> Path:
+    """Where other machines say what they did: beside the folder, which holds what was made and nothing else."""
+    return folder.parent.absolute() / f"{folder.name}.logs"
