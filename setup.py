@@ -37,6 +37,7 @@ setup(
         "deepspeed>=0.18",
         "hjson>=3.1",
         "huggingface_hub>=1.0",
+        "matplotlib>=3.9",
         "numba>=0.61",
         "numpy>=2.0",
         "protobuf>=5.0",

@@ -2,7 +2,8 @@
 
 python data_tools/domains.py list
 python data_tools/domains.py show identity
-python data_tools/domains.py check corpora/identity
+python data_tools/domains.py check corpora/identity/train
+python data_tools/domains.py plot corpora/identity/train corpora/english --output both.png
 """
 
 import argparse
@@ -11,8 +12,11 @@ from pathlib import Path
 
 from metalang.building.catalogue import check_rows, domain_document, domain_page, domain_table
 from metalang.building.dataset import dataset_schema
+from metalang.building.plots import plot_corpora
 from metalang.corpus import Corpus
 from metalang.errors import reported
+from metalang.mixing import named_paths
+from metalang.sizes import parse_size
 
 PRESETS = Path(__file__).parents[1] / "configs/domains"
 
@@ -29,6 +33,10 @@ def main() -> None:
     commands.add_parser("schema", help="docs/dataset.schema.json, the JSON schema of all specs")
     check = commands.add_parser("check", help="runs every row of a corpus through its domain's check")
     check.add_argument("corpus", type=Path, help="folder with a manifest.json")
+    plot = commands.add_parser("plot", help="a picture of one corpus or of several, side by side")
+    plot.add_argument("corpora", nargs="+", metavar="[NAME=]CORPUS", help="folders with a manifest.json")
+    plot.add_argument("--output", type=Path, default=Path("corpora.png"), help="PNG file (default: %(default)s)")
+    plot.add_argument("--max_tokens", default="5M", help="ids to read of each corpus (default: %(default)s)")
     args = parser.parse_args()
     with reported("domains"):
         if args.command == "list":
@@ -39,6 +47,9 @@ def main() -> None:
             print(domain_document(args.presets))
         elif args.command == "schema":
             print(json.dumps(dataset_schema(), indent=1))
+        elif args.command == "plot":
+            plot_corpora(named_paths(args.corpora, "plot"), args.output, max_tokens=parse_size(args.max_tokens))
+            print(args.output)
         else:
             print(f"checked: all {check_rows(Corpus(args.corpus)):,} rows are as their domain defines them")
 
