@@ -238,6 +238,31 @@ def test_a_domain_may_be_the_path_of_its_file(tmp_path):
     assert read_dataset(tmp_path / "set.yaml").domains[0].domain == Identity(**COPY)
 
 
+def test_a_vocabulary_may_have_the_counts_of_a_corpus(tmp_path):
+    skewed = COPY | {"vocabulary": {"size": 9, "distribution": {"type": "zipf", "alpha": 2.0, "beta": 0.0}}}
+    _built(_dataset({"domain": skewed}), tmp_path / "skewed")
+    path = tmp_path / "copy.json"
+    law = {"type": "corpus", "path": str(tmp_path / "skewed/train")}
+    path.write_text(json.dumps(COPY | {"vocabulary": {"size": 5, "distribution": law}}))
+    dataset = read_dataset(path, num_token="50K")
+    counts = dataset.domains[0].domain.vocabulary.distribution.counts
+    assert len(counts) == 9 and 3.5 < counts[0] / counts[1] < 4.5
+    corpora = _built(dataset, tmp_path / "out")
+    found = corpora["train"].frequencies()[32:37]
+    assert np.abs(found / found.sum() - np.array(counts[:5]) / sum(counts[:5])).max() < 0.02
+    moved = dataset.domains[0].domain.vocabulary.distribution.model_copy(update={"path": "elsewhere"})
+    assert moved.fingerprint == dataset.domains[0].domain.vocabulary.distribution.fingerprint
+    assert check_rows(corpora["test"]) > 0
+
+
+def test_counts_of_a_missing_corpus_are_asked_for_by_its_path(tmp_path):
+    path = tmp_path / "copy.json"
+    law = {"type": "corpus", "path": str(tmp_path / "missing")}
+    path.write_text(json.dumps(COPY | {"vocabulary": {"size": 5, "distribution": law}}))
+    with pytest.raises(CorpusError, match="missing is no corpus"):
+        read_dataset(path, num_token="50K")
+
+
 def test_a_dataset_of_a_control_is_written_and_named_so(tmp_path):
     corpora = _built(_dataset({"domain": COPY, "promoter_length": 3}, control="shuffled"), tmp_path)
     assert corpora["train"].manifest.sources == ("identity-shuffled",)

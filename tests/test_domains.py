@@ -17,7 +17,6 @@ from metalang.corpus import Corpus
 from metalang.domains import domain_types, read_domain
 from metalang.domains.copying import Duplicate, Identity, Reverse
 from metalang.errors import ConfigError, CorpusError
-from metalang.ids import NUM_CONTROL
 from metalang.specs import as_spec, read_config
 
 TYPES = list(domain_types())
@@ -173,51 +172,6 @@ def test_check_names_a_wrong_mask():
     domain = Identity(vocabulary={"size": 9}, sequence_length=4)
     with pytest.raises(CorpusError, match="position 1: mask is True and should be False"):
         domain.check(np.array([33, 3, 33, 2]), np.array([False, True, True, True]))
-
-
-def _source_symbols(distribution, *, replacement, size, rows):
-    domain = Identity(
-        vocabulary={"size": size, "distribution": distribution, "replacement": replacement}, sequence_length=2 * 8 + 2
-    )
-    sample = domain.sample(domain.key(0, "train"), 0, rows)
-    return sample.symbols.reshape(rows, 18)[:, :8].astype(np.int64) - NUM_CONTROL
-
-
-def _chi_square(counts, expected):
-    return float(((counts - expected) ** 2 / expected).sum())
-
-
-def test_uniform_symbols_are_uniform():
-    counts = np.bincount(_source_symbols("uniform", replacement=True, size=100, rows=20_000).ravel(), minlength=100)
-    assert _chi_square(counts, np.full(100, 1600.0)) < 160.0  # 99 degrees of freedom: p below 1e-4
-
-
-@pytest.mark.parametrize(("alpha", "beta"), [(1.0, 2.7), (2.0, 2.7), (1.0, 0.0)])
-def test_zipf_symbols_follow_both_exponents(alpha, beta):
-    distribution = {"type": "zipf", "alpha": alpha, "beta": beta}
-    counts = np.bincount(_source_symbols(distribution, replacement=True, size=60, rows=40_000).ravel(), minlength=60)
-    law = np.array([1.0 / (rank + beta) ** alpha for rank in range(1, 61)])
-    assert _chi_square(counts, 320_000 * law / law.sum()) < 110.0  # 59 degrees of freedom: p below 1e-4
-
-
-@pytest.mark.parametrize("distribution", ["uniform", "zipf"])
-def test_without_replacement_every_order_has_its_probability(distribution):
-    """All six orders of three symbols, against the law of drawing one after the other from what is left."""
-    domain = Identity(
-        vocabulary={"size": 3, "distribution": distribution, "replacement": False}, sequence_length=2 * 3 + 2
-    )
-    rows = domain.sample(domain.key(0, "train"), 0, 60_000).symbols.reshape(-1, 8)[:, :3] - NUM_CONTROL
-    weights = [1.0, 1.0, 1.0] if distribution == "uniform" else [1 / 3.7, 1 / 4.7, 1 / 5.7]
-    orders, counts = np.unique(rows, axis=0, return_counts=True)
-    law = []
-    for order in orders.tolist():
-        left, probability = list(range(3)), 1.0
-        for symbol in order:
-            probability *= weights[symbol] / sum(weights[each] for each in left)
-            left.remove(symbol)
-        law.append(probability)
-    assert len(orders) == 6
-    assert _chi_square(counts, 60_000 * np.array(law)) < 25.0  # 5 degrees of freedom: p below 2e-4
 
 
 def test_rows_are_equal_in_another_process():

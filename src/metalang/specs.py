@@ -3,7 +3,7 @@
 import difflib
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, Any, ClassVar, TypeVar
 
 import hjson
 import yaml
@@ -44,6 +44,8 @@ class Spec(BaseModel):
     """A frozen description. Equal descriptions have equal fingerprints, in every process and on every machine."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", validate_default=True, allow_inf_nan=False)
+    outside_fingerprint: ClassVar[frozenset[str]] = frozenset()
+    """Names of the fields that the fingerprint leaves out."""
 
     @model_validator(mode="before")
     @classmethod
@@ -63,7 +65,9 @@ class Spec(BaseModel):
 def _essence(value: Any) -> Any:
     """What a description says beyond its defaults, with the kinds of its parts."""
     if isinstance(value, Spec):
-        said = {name: getattr(value, name) for name, field in type(value).model_fields.items()}
+        said = {
+            name: getattr(value, name) for name in type(value).model_fields if name not in value.outside_fingerprint
+        }
         return {
             "kind": type(value).__name__,
             **{name: _essence(each) for name, each in said.items() if each != type(value).model_fields[name].default},

@@ -7,12 +7,13 @@ from typing import Any, Literal
 import numpy as np
 from pydantic import Field, model_validator
 
+from metalang.corpus import Corpus
 from metalang.domains import Domain
 from metalang.domains.controls import ControlName
 from metalang.domains.marks import Marks
 from metalang.domains.registry import any_domain, from_short_form
 from metalang.errors import ConfigError
-from metalang.ids import Control
+from metalang.ids import NUM_CONTROL, Control
 from metalang.mixing import parse_shares
 from metalang.mixing.permutation import permuted
 from metalang.seeds import key_for, mix64
@@ -165,10 +166,29 @@ def read_dataset(path: str | Path, **changes: Any) -> Dataset:
     if not isinstance(value, dict):
         raise ConfigError(f'{path} holds no object; a dataset is written as {{"domains": [...]}}')
     value = _from_domain(dict(value)) if "domains" not in value else dict(value)
+    value = _with_counts(value)
     given = {key: change for key, change in changes.items() if change is not None}
     if "split_ratio" in given:
         given["split"] = {**value.get("split", {}), "split_ratio": given.pop("split_ratio")}
     return as_spec(Dataset, {**value, **given}, str(path))
+
+
+def _with_counts(value: Any) -> Any:
+    """The same JSON value, each {"type": "corpus", "path": ...} of it with the counts of the ids of that corpus.
+
+    The end of a document and the control symbols are not counted: they lay rows out.
+    """
+    if isinstance(value, list):
+        return [_with_counts(each) for each in value]
+    if not isinstance(value, dict):
+        return value
+    if value.get("type") == "corpus" and "path" in value and not value.get("counts"):
+        corpus = Corpus(value["path"])
+        ids = corpus.manifest.ids
+        counts = corpus.frequencies()
+        counts[[ids.eos_id, *range(ids.text_size, min(ids.text_size + NUM_CONTROL, ids.vocab_size))]] = 0
+        return {**value, "counts": sorted(counts[counts > 0].tolist(), reverse=True)}
+    return {key: _with_counts(each) for key, each in value.items()}
 
 
 def dataset_schema() -> dict[str, Any]:

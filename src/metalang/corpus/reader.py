@@ -12,6 +12,7 @@ from metalang.corpus.manifest import FileEntry, Manifest, ShardEntry, read_manif
 from metalang.errors import CorpusError
 
 _MAX_OPEN_SHARDS = 64
+_BLOCK_IDS = 2**22
 
 
 class Corpus:
@@ -66,6 +67,15 @@ class Corpus:
         offset = int(self._token_ends[place]) - shard.entry.num_tokens
         ids, predicted = self.read(offset + start, offset + end)
         return ids, predicted, shard.table[within]
+
+    def frequencies(self) -> np.ndarray:
+        """How often each id occurs, (vocab_size,) int64; reads all ids."""
+        counts = np.zeros(self.manifest.vocab_size, dtype=np.int64)
+        for number in range(len(self._entries)):
+            ids = self._shard(number).ids
+            for start in range(0, len(ids), _BLOCK_IDS):
+                counts += np.bincount(ids[start : start + _BLOCK_IDS], minlength=len(counts))
+        return counts
 
     def documents_per_source(self) -> dict[str, tuple[int, int]]:
         """Number of documents and of ids, by the name of their source."""

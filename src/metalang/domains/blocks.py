@@ -13,7 +13,7 @@ from pydantic import Field, model_validator
 
 from metalang.domains.contract import content_range
 from metalang.domains.streams import Fault, Stream, VocabularyStream
-from metalang.domains.vocabulary import Vocabulary, draw_one
+from metalang.domains.vocabulary import Vocabulary, discourse_of, draw_one
 from metalang.ids import NUM_CONTROL
 from metalang.seeds import GOLDEN_GAMMA, below, mix64, row_state
 from metalang.specs import Range, Size
@@ -117,14 +117,14 @@ def _fill_copies(key, start, ends, tables, shortest, longest, symbols):
     begin = 0
     for index in range(len(ends)):
         state, end = row_state(key, uint64(start + index)) + GOLDEN_GAMMA, ends[index]
-        word = begin
+        discourse, word = discourse_of(tables, state), begin
         while word < end:
             state += GOLDEN_GAMMA
             size = shortest + int64(below(mix64(state), uint64(longest - shortest + 1)))
             middle = min(word + size, end)
             for position in range(word, middle):
                 state += GOLDEN_GAMMA
-                symbols[position] = NUM_CONTROL + int64(draw_one(mix64(state), tables))
+                symbols[position] = NUM_CONTROL + int64(draw_one(mix64(state), tables, discourse))
             for position in range(middle, min(middle + size, end)):
                 symbols[position] = symbols[position - size]
             word += 2 * size

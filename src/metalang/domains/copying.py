@@ -13,7 +13,7 @@ from numba import njit, uint64
 from pydantic import Field, model_validator
 
 from metalang.domains.contract import Mapping, Sequences, content_range
-from metalang.domains.vocabulary import Vocabulary, draw_row
+from metalang.domains.vocabulary import Vocabulary, discourse_of, draw_row
 from metalang.ids import NUM_CONTROL, Control, id_dtype
 from metalang.seeds import GOLDEN_GAMMA, below, mix64, row_state
 from metalang.specs import Range
@@ -161,7 +161,8 @@ def _copy_rows(
         end = ends[index]
         size = (end - begin - 1 - eos) // (1 + num_copies)
         source = symbols[begin : begin + size]
-        draw_row(row_state(key, uint64(start + index)) + GOLDEN_GAMMA, tables, source, scratch)
+        state = row_state(key, uint64(start + index)) + GOLDEN_GAMMA
+        draw_row(state, tables, source, scratch, discourse_of(tables, state))
         symbols[begin + size] = _SEP
         place = begin + size + 1
         for position in range(size):

@@ -11,7 +11,7 @@ import numpy as np
 from numba import njit, uint64
 
 from metalang.domains.strings import Request, SizedFunction, between, close_row, digits_of, shuffle, write_number
-from metalang.domains.vocabulary import draw_row
+from metalang.domains.vocabulary import discourse_of, draw_row
 from metalang.errors import CorpusError
 from metalang.ids import Control
 from metalang.seeds import GOLDEN_GAMMA, row_state
@@ -93,15 +93,15 @@ def _write_counts(request, tables, symbols, predicted, ends):
     begin = 0
     for index in range(len(ends)):
         state = row_state(request.key, uint64(request.start + index)) + GOLDEN_GAMMA
-        size = between(state, request.low, request.high) - 2
+        discourse, size = discourse_of(tables, state), between(state, request.low, request.high) - 2
         divider = begin + size
         symbols[divider] = _ARG
-        state = draw_row(state, tables, symbols[divider + 1 : divider + 2], scratch)
+        state = draw_row(state, tables, symbols[divider + 1 : divider + 2], scratch, discourse)
         query, text = symbols[divider + 1], symbols[begin:divider]
         state += GOLDEN_GAMMA
         copies = between(state, 0, size)
         text[:copies] = query
-        state = draw_row(state, tables, text[copies:], scratch)
+        state = draw_row(state, tables, text[copies:], scratch, discourse)
         shuffle(state, text)
         number = 0
         for symbol in text:
@@ -119,7 +119,7 @@ def _write_lengths(request, tables, symbols, predicted, ends):
     for index in range(len(ends)):
         state = row_state(request.key, uint64(request.start + index)) + GOLDEN_GAMMA
         size = between(state, request.low, request.high)
-        draw_row(state, tables, symbols[begin : begin + size], scratch)
+        draw_row(state, tables, symbols[begin : begin + size], scratch, discourse_of(tables, state))
         place = write_number(symbols, begin + size + 1, size)
         begin = close_row(request, symbols, predicted, begin, begin + size, place)
         ends[index] = begin

@@ -20,7 +20,7 @@ from numba import int64, njit, uint64
 from pydantic import Field
 
 from metalang.domains.streams import Fault, PairedStream
-from metalang.domains.vocabulary import Distribution, Tables, Uniform, Vocabulary, Zipf, draw_one
+from metalang.domains.vocabulary import Distribution, Tables, Uniform, Vocabulary, Zipf, discourse_of, draw_one
 from metalang.ids import NUM_CONTROL
 from metalang.seeds import GOLDEN_GAMMA, mix64, row_state, unit
 from metalang.specs import Range, Size
@@ -191,7 +191,7 @@ def _fill_dependencies(
     for index in range(len(ends)):
         row = symbols[begin : ends[index]]
         state = row_state(key, uint64(start + index)) + GOLDEN_GAMMA
-        depth = 0
+        depth, discourse = 0, discourse_of(tables, state)
         for position in range(len(row)):
             if row[position] != 0:
                 continue
@@ -204,7 +204,7 @@ def _fill_dependencies(
                 row[position] = stack[depth] + tail_offset
                 continue
             state += GOLDEN_GAMMA
-            head = NUM_CONTROL + int64(draw_one(mix64(state), tables))
+            head = NUM_CONTROL + int64(draw_one(mix64(state), tables, discourse))
             row[position] = head
             if share < mix_prob:
                 state += GOLDEN_GAMMA

@@ -11,7 +11,7 @@ import numpy as np
 from numba import njit, uint64
 
 from metalang.domains.strings import Request, SizedFunction, between, close_row
-from metalang.domains.vocabulary import draw_row
+from metalang.domains.vocabulary import discourse_of, draw_row
 from metalang.seeds import GOLDEN_GAMMA, row_state
 
 
@@ -74,7 +74,7 @@ def _write_ends(request, tables, first, symbols, predicted, ends):
     for index in range(len(ends)):
         state = row_state(request.key, uint64(request.start + index)) + GOLDEN_GAMMA
         separator = begin + between(state, request.low, request.high)
-        draw_row(state, tables, symbols[begin:separator], scratch)
+        draw_row(state, tables, symbols[begin:separator], scratch, discourse_of(tables, state))
         symbols[separator + 1] = symbols[begin if first else separator - 1]
         begin = close_row(request, symbols, predicted, begin, separator, separator + 2)
         ends[index] = begin

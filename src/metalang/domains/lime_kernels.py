@@ -7,7 +7,7 @@ from numba import njit, uint64
 
 from metalang.domains.lime import NUM_MARKS, Mark
 from metalang.domains.strings import between, shuffle
-from metalang.domains.vocabulary import draw_row
+from metalang.domains.vocabulary import discourse_of, draw_row
 from metalang.ids import Control
 from metalang.seeds import GOLDEN_GAMMA, row_state
 
@@ -32,9 +32,9 @@ class Sizes(NamedTuple):
 
 
 @njit(cache=True)
-def draw_names(state, tables, names, scratch):
+def draw_names(state, tables, discourse, names, scratch):
     """Fills `names` (num_names,) with different symbols: UPPER, then LOWER, then MATH; the state behind its draws."""
-    state = draw_row(state, tables, names, scratch)
+    state = draw_row(state, tables, names, scratch, discourse)
     for index in range(len(names)):
         names[index] += NUM_MARKS
     return state
@@ -88,8 +88,8 @@ def write_reasoning(key, start, tables, sizes, layouts, flags, symbols, predicte
     for index in range(len(ends)):
         begin, separator = place, place
         state = row_state(key, uint64(start + index)) + GOLDEN_GAMMA
-        layout = layouts[between(state, 0, len(layouts) - 1)]
-        state = draw_names(state, tables, names, scratch)
+        discourse, layout = discourse_of(tables, state), layouts[between(state, 0, len(layouts) - 1)]
+        state = draw_names(state, tables, discourse, names, scratch)
         state, size = _draw_rule(state, sizes, rule, listed)
         state = _draw_case(state, sizes, listed, values[0], lengths[0])
         place = write_names(names, listed, sizes.num_lower, symbols, place)

@@ -8,6 +8,7 @@ from numba import njit, uint64
 from metalang.domains.lime import Mark
 from metalang.domains.lime_kernels import draw_names, finish_row, write_names
 from metalang.domains.strings import between, shuffle
+from metalang.domains.vocabulary import discourse_of
 from metalang.ids import Control
 from metalang.seeds import GOLDEN_GAMMA, row_state
 
@@ -51,8 +52,8 @@ def write_rewriting(
     for index in range(len(ends)):
         begin = place
         state = row_state(key, uint64(start + index)) + GOLDEN_GAMMA
-        num_steps = between(state, sizes.min_steps, sizes.max_steps)
-        state = draw_names(state, tables, names, scratch)
+        discourse, num_steps = discourse_of(tables, state), between(state, sizes.min_steps, sizes.max_steps)
+        state = draw_names(state, tables, discourse, names, scratch)
         state, size = _draw_string(state, sizes, string)
         first[:size] = string[:size]
         first_size = size

@@ -238,4 +238,4 @@ def _draws() -> tuple[Tables, Tables, np.ndarray]:
             int(2**100 * (-((Decimal(rank) / _STEPS) ** 2) / 2).exp()) for rank in range(-4 * _STEPS, 4 * _STEPS + 1)
         ]
         odds = [int(2**20 * (Decimal(rank) / _STEPS).exp()) for rank in range(-4 * _STEPS, 4 * _STEPS + 1)]
-    return tables_of(normal[2 * _STEPS : -2 * _STEPS]), tables_of(normal), np.array(odds, dtype=np.uint64)
+    return tables_of([normal[2 * _STEPS : -2 * _STEPS]]), tables_of([normal]), np.array(odds, dtype=np.uint64)

@@ -7,7 +7,7 @@ from numba import njit, uint64
 
 from metalang.domains.nonsense_symbols import FIRST_KEYWORD, FIRST_WORD, KEYWORDS, KINDS, NUMBERS, PHRASES, word_symbol
 from metalang.domains.strings import between, shuffle
-from metalang.domains.vocabulary import draw_one
+from metalang.domains.vocabulary import discourse_of, draw_one
 from metalang.ids import Control
 from metalang.seeds import GOLDEN_GAMMA, mix64, row_state
 
@@ -48,13 +48,13 @@ def write_summaries(key, start, tables, sizes, kinds, flags, symbols, predicted,
     for index in range(len(ends)):
         begin = place
         state = row_state(key, uint64(start + index)) + GOLDEN_GAMMA
-        num_lines = between(state, sizes.min_sentences, sizes.max_sentences)
+        discourse, num_lines = discourse_of(tables, state), between(state, sizes.min_sentences, sizes.max_sentences)
         for line in range(num_lines):
             state += GOLDEN_GAMMA
             lengths[line] = between(state, sizes.min_words, sizes.max_words) + 1
             for word in range(lengths[line] - 1):
                 state += GOLDEN_GAMMA
-                lines[line, word] = FIRST_WORD + draw_one(mix64(state), tables)
+                lines[line, word] = FIRST_WORD + draw_one(mix64(state), tables, discourse)
             lines[line, lengths[line] - 1] = _STOP
         order[:] = kinds
         for step in range(sizes.num_modifiers):

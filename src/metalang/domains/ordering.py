@@ -13,7 +13,7 @@ from numba import njit, uint64
 from pydantic import Field, model_validator
 
 from metalang.domains.strings import Request, SizedFunction, between, close_row, shuffle
-from metalang.domains.vocabulary import draw_row
+from metalang.domains.vocabulary import discourse_of, draw_row
 from metalang.errors import CorpusError
 from metalang.ids import NUM_CONTROL, Control
 from metalang.seeds import GOLDEN_GAMMA, mix64, row_state, unit
@@ -111,6 +111,8 @@ class Stack(SizedFunction):
 
     @model_validator(mode="after")
     def _pushes_uniformly(self):
+        if self.vocabulary.noise is not None:
+            raise ValueError("vocabulary.noise does not suit stack, whose pushes are uniform; leave it out")
         if self.vocabulary.distribution.type != "uniform":
             raise ValueError(
                 f"vocabulary.distribution {self.vocabulary.distribution.type!r} does not suit stack, which pushes any "
@@ -163,13 +165,13 @@ def _write_by_sequence(request, tables, symbols, predicted, ends):
     begin = 0
     for index in range(len(ends)):
         state = row_state(request.key, uint64(request.start + index)) + GOLDEN_GAMMA
-        count = between(state, max(1, min(request.low // 2, most)), most)
+        discourse, count = discourse_of(tables, state), between(state, max(1, min(request.low // 2, most)), most)
         state += GOLDEN_GAMMA
         size = between(state, max(count, request.low - 1 - count), request.high - 1 - count)
         divider, separator = begin + size, begin + size + 1 + count
         symbols[divider] = _ARG
         order, unsorted = symbols[divider + 1 : separator], symbols[begin:divider]
-        state = draw_row(state, tables, order, scratch)
+        state = draw_row(state, tables, order, scratch, discourse)
         for position in range(count):
             state += GOLDEN_GAMMA
             unsorted[position] = order[between(state, 0, count - 1)]
@@ -201,7 +203,7 @@ def _write_sorted(request, tables, symbols, predicted, ends):
         state = row_state(request.key, uint64(request.start + index)) + GOLDEN_GAMMA
         size = between(state, request.low, request.high)
         separator = begin + size
-        draw_row(state, tables, symbols[begin:separator], scratch)
+        draw_row(state, tables, symbols[begin:separator], scratch, discourse_of(tables, state))
         place = separator + 1
         if counting:
             counts[:] = 0

@@ -16,7 +16,7 @@ _TRIES = 64  # draws of both before the query is taken out of the text by hand: 
 
 
 @njit(cache=True)
-def draw_present(state, request, tables, text, query, gaps):
+def draw_present(state, request, tables, discourse, text, query, gaps):
     """|w| and |q|, with q in w."""
     scratch = np.empty(0, dtype=np.int64)
     size, query_size = -1, 0
@@ -25,14 +25,14 @@ def draw_present(state, request, tables, text, query, gaps):
         query_size = between(state, 1, (request.high - 1) // 3)
         state += GOLDEN_GAMMA
         size = between(state, 2 * query_size, request.high - 1 - query_size)
-    state = draw_row(state, tables, query[:query_size], scratch)
+    state = draw_row(state, tables, query[:query_size], scratch, discourse)
     state += GOLDEN_GAMMA
     occurrences = between(state, 1, size // query_size)
     gaps[: occurrences + 1] = 0
     state = draw_partition(state, size - occurrences * query_size, gaps[: occurrences + 1])
     place = 0
     for gap in range(occurrences + 1):
-        state = draw_row(state, tables, text[place : place + gaps[gap]], scratch)
+        state = draw_row(state, tables, text[place : place + gaps[gap]], scratch, discourse)
         place += gaps[gap]
         if gap < occurrences:
             for position in range(query_size):
@@ -42,7 +42,7 @@ def draw_present(state, request, tables, text, query, gaps):
 
 
 @njit(cache=True)
-def draw_absent(state, request, tables, text, query):
+def draw_absent(state, request, tables, discourse, text, query):
     """|w| and |q|, with no q in w."""
     scratch = np.empty(0, dtype=np.int64)
     least = max(1, min(request.low, request.high // 4))
@@ -58,8 +58,8 @@ def draw_absent(state, request, tables, text, query):
             size = between(state - GOLDEN_GAMMA, least, request.high)
             query_size = between(state, least, size)
     for _ in range(_TRIES):
-        state = draw_row(state, tables, query[:query_size], scratch)
-        state = draw_row(state, tables, text[:size], scratch)
+        state = draw_row(state, tables, query[:query_size], scratch, discourse)
+        state = draw_row(state, tables, text[:size], scratch, discourse)
         if find_first(text[:size], query[:query_size]) < 0:
             return size, query_size
     for position in range(size):

@@ -12,7 +12,7 @@ import numpy as np
 from numba import njit, uint64
 
 from metalang.domains.strings import Request, SizedFunction, between, close_row, draw_partition, shuffle
-from metalang.domains.vocabulary import draw_row
+from metalang.domains.vocabulary import discourse_of, draw_row
 from metalang.ids import NUM_CONTROL
 from metalang.seeds import GOLDEN_GAMMA, row_state
 
@@ -85,14 +85,14 @@ def _write_repeats(request, tables, parts, everywhere, symbols, predicted, ends)
     begin = 0
     for index in range(len(ends)):
         state = row_state(request.key, uint64(request.start + index)) + GOLDEN_GAMMA
-        size = between(state, request.low, request.high)
+        discourse, size = discourse_of(tables, state), between(state, request.low, request.high)
         source = symbols[begin : begin + size]
         if not parts:
-            draw_row(state, tables, source, scratch)
+            draw_row(state, tables, source, scratch, discourse)
         elif everywhere:
-            _draw_shuffled_parts(state, tables, source, scratch)
+            _draw_shuffled_parts(state, tables, discourse, source, scratch)
         else:
-            _draw_parts(state, tables, source, sizes, scratch)
+            _draw_parts(state, tables, discourse, source, sizes, scratch)
         place, last = begin + size + 1, -1
         for symbol in source:
             if everywhere:
@@ -109,14 +109,14 @@ def _write_repeats(request, tables, parts, everywhere, symbols, predicted, ends)
 
 
 @njit(cache=True)
-def _draw_parts(state, tables, source, sizes, scratch):
+def _draw_parts(state, tables, discourse, source, sizes, scratch):
     """k ~ U{1..n} parts of one symbol each, one behind the other."""
     state += GOLDEN_GAMMA
     count = between(state, 1, len(source))
     sizes[:count] = 1
     state = draw_partition(state, len(source) - count, sizes[:count])
     drawn = source[len(source) - count :]  # what is written below never overtakes what is still to be read
-    draw_row(state, tables, drawn, scratch)
+    draw_row(state, tables, drawn, scratch, discourse)
     place = 0
     for part in range(count):
         symbol = drawn[part]
@@ -126,11 +126,11 @@ def _draw_parts(state, tables, source, sizes, scratch):
 
 
 @njit(cache=True)
-def _draw_shuffled_parts(state, tables, source, scratch):
+def _draw_shuffled_parts(state, tables, discourse, source, scratch):
     """The same parts shuffled: one of each, and the others by parts drawn uniformly, which is the multinomial law."""
     state += GOLDEN_GAMMA
     count = between(state, 1, len(source))
-    state = draw_row(state, tables, source[:count], scratch)
+    state = draw_row(state, tables, source[:count], scratch, discourse)
     for position in range(count, len(source)):
         state += GOLDEN_GAMMA
         source[position] = source[between(state, 0, count - 1)]

@@ -14,7 +14,7 @@ from numba import int64, njit, uint64
 from pydantic import Field
 
 from metalang.domains.streams import Fault, PairedStream, VocabularyStream
-from metalang.domains.vocabulary import Vocabulary, draw_one
+from metalang.domains.vocabulary import Vocabulary, discourse_of, draw_one
 from metalang.ids import NUM_CONTROL
 from metalang.seeds import GOLDEN_GAMMA, key_for, mix64, row_state, unit
 from metalang.specs import Size
@@ -88,20 +88,26 @@ class ModRepetition(VocabularyStream):
 
 @lru_cache(maxsize=16)
 def _residue_tables(vocabulary: Vocabulary, mod: int, structure_seed: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """The value of each rank, (size,) int64; p(quotient up to q | residue) in 2**53rds, (residues, quotients) uint64;
-    the least quotient of a draw by its first 8 bits, (residues, 256) int64 (a guide table: Chen & Asau 1974)."""
+    """The value of each rank, (size,) int64; p(quotient up to q | residue) in 2**53rds, (num_discourses, residues,
+    quotients) uint64; the least quotient of a draw by its first 8 bits, (num_discourses, residues, 256) int64 (a guide
+    table: Chen & Asau 1974)."""
     size, key = vocabulary.size, key_for("mod_repetition values", structure_seed)
     values = sorted(range(size), key=lambda rank: row_state(np.uint64(key), np.uint64(rank)))
-    weights = dict(zip(values, vocabulary.distribution.weights(size), strict=True))
-    thresholds = np.full((min(mod, size), -(-size // mod)), 2**53, dtype=np.uint64)
-    for residue in range(min(mod, size)):
-        total, sum_so_far = sum(weights[value] for value in range(residue, size, mod)), 0
-        for quotient, value in enumerate(range(residue, size, mod)):
-            sum_so_far += weights[value]
-            thresholds[residue, quotient] = (sum_so_far << 53) // total
+    thresholds = np.array([_quotient_bounds(weights, values, mod) for weights in vocabulary.laws])
     firsts = np.arange(256, dtype=np.uint64) << np.uint64(45)
-    guide = np.array([np.searchsorted(each, firsts, side="right") for each in thresholds], dtype=np.int64)
-    return np.array(values, dtype=np.int64), thresholds, guide
+    guide = [[np.searchsorted(each, firsts, side="right") for each in bounds] for bounds in thresholds]
+    return np.array(values, dtype=np.int64), thresholds, np.array(guide, dtype=np.int64)
+
+
+def _quotient_bounds(weights: list[int], values: list[int], mod: int) -> np.ndarray:
+    size, weight_of = len(values), dict(zip(values, weights, strict=True))
+    bounds = np.full((min(mod, size), -(-size // mod)), 2**53, dtype=np.uint64)
+    for residue in range(min(mod, size)):
+        total, sum_so_far = sum(weight_of[value] for value in range(residue, size, mod)), 0
+        for quotient, value in enumerate(range(residue, size, mod)):
+            sum_so_far += weight_of[value]
+            bounds[residue, quotient] = (sum_so_far << 53) // total
+    return bounds
 
 
 class SparseConstant(PairedStream):
@@ -138,11 +144,12 @@ def _fill_repeated(key, start, ends, tables, num_repeated, tail_offset, symbols)
     begin = 0
     for index in range(len(ends)):
         state, end = row_state(key, uint64(start + index)) + GOLDEN_GAMMA, ends[index]
+        discourse = discourse_of(tables, state)
         for segment in range(begin, end, 2 * num_repeated):
             middle = min(segment + num_repeated, end)
             for position in range(segment, middle):
                 state += GOLDEN_GAMMA
-                symbols[position] = NUM_CONTROL + int64(draw_one(mix64(state), tables))
+                symbols[position] = NUM_CONTROL + int64(draw_one(mix64(state), tables, discourse))
             for position in range(middle, min(middle + num_repeated, end)):
                 symbols[position] = symbols[position - num_repeated] + tail_offset
         begin = end
@@ -153,17 +160,19 @@ def _fill_residues(key, start, ends, tables, values, thresholds, guide, num_repe
     begin = 0
     for index in range(len(ends)):
         state, end = row_state(key, uint64(start + index)) + GOLDEN_GAMMA, ends[index]
+        discourse = discourse_of(tables, state)
+        bounds, least = thresholds[discourse], guide[discourse]
         for segment in range(begin, end, 2 * num_repeated):
             middle = min(segment + num_repeated, end)
             for position in range(segment, middle):
                 state += GOLDEN_GAMMA
-                symbols[position] = NUM_CONTROL + values[int64(draw_one(mix64(state), tables))]
+                symbols[position] = NUM_CONTROL + values[int64(draw_one(mix64(state), tables, discourse))]
             for position in range(middle, min(middle + num_repeated, end)):
                 state += GOLDEN_GAMMA
                 residue = (int64(symbols[position - num_repeated]) - NUM_CONTROL) % mod
                 draw = mix64(state) >> uint64(11)
-                quotient = guide[residue, draw >> uint64(45)]
-                while thresholds[residue, quotient] <= draw:
+                quotient = least[residue, draw >> uint64(45)]
+                while bounds[residue, quotient] <= draw:
                     quotient += 1
                 symbols[position] = NUM_CONTROL + quotient * mod + residue
         begin = end
@@ -174,11 +183,12 @@ def _fill_sparse(key, start, ends, tables, match_prob, distance, tail_offset, sy
     begin = 0
     for index in range(len(ends)):
         state, end = row_state(key, uint64(start + index)) + GOLDEN_GAMMA, ends[index]
+        discourse = discourse_of(tables, state)
         for position in range(begin, end):
             if symbols[position] != 0:
                 continue
             state += GOLDEN_GAMMA
-            symbols[position] = NUM_CONTROL + int64(draw_one(mix64(state), tables))
+            symbols[position] = NUM_CONTROL + int64(draw_one(mix64(state), tables, discourse))
             state += GOLDEN_GAMMA
             if unit(mix64(state)) < match_prob and position + distance < end:
                 symbols[position + distance] = symbols[position] + tail_offset

@@ -13,7 +13,7 @@ from numba import njit, uint64
 from pydantic import model_validator
 
 from metalang.domains.strings import Request, SizedFunction, between, close_row, shuffle
-from metalang.domains.vocabulary import draw_one, draw_row
+from metalang.domains.vocabulary import discourse_of, draw_one, draw_row
 from metalang.errors import CorpusError
 from metalang.ids import NUM_CONTROL, Control
 from metalang.seeds import GOLDEN_GAMMA, mix64, row_state
@@ -131,16 +131,17 @@ def _write_replaced(request, tables, distinct, fewest, most, symbols, predicted,
     begin = 0
     for index in range(len(ends)):
         state = row_state(request.key, uint64(request.start + index)) + GOLDEN_GAMMA
+        discourse = discourse_of(tables, state)
         pairs = between(state, fewest, most)
         state += GOLDEN_GAMMA
         size = between(state, max(pairs, request.low - 1 - 2 * pairs), request.high - 1 - 2 * pairs)
         divider, separator = begin + size, begin + size + 1 + 2 * pairs
         text = symbols[begin:divider]
         if most == 1:
-            state = draw_row(state, tables, text, scratch)
+            state = draw_row(state, tables, text, scratch, discourse)
         else:
-            state = draw_row(state, distinct, text[:pairs], scratch)
-            state = draw_row(state, tables, text[pairs:], scratch)
+            state = draw_row(state, distinct, text[:pairs], scratch, discourse)
+            state = draw_row(state, tables, text[pairs:], scratch, discourse)
             state = shuffle(state, text)
         count = 0
         for symbol in text:
@@ -156,7 +157,7 @@ def _write_replaced(request, tables, distinct, fewest, most, symbols, predicted,
             other = between(state, pair, count - 1)
             keys[pair], keys[other] = keys[other], keys[pair]
             state += GOLDEN_GAMMA
-            key, new = keys[pair], NUM_CONTROL + draw_one(mix64(state), tables)
+            key, new = keys[pair], NUM_CONTROL + draw_one(mix64(state), tables, discourse)
             symbols[divider + 1 + 2 * pair] = key
             symbols[divider + 2 + 2 * pair] = new
             value[key - NUM_CONTROL] = new

@@ -14,7 +14,7 @@ from pydantic import Field, model_validator
 
 from metalang.domains.queries import draw_absent, draw_present, find_first, stands_at
 from metalang.domains.strings import Request, SizedFunction, between, close_row, digits_of, write_number
-from metalang.domains.vocabulary import draw_row
+from metalang.domains.vocabulary import discourse_of, draw_row
 from metalang.errors import CorpusError
 from metalang.ids import Control
 from metalang.seeds import GOLDEN_GAMMA, mix64, row_state, unit
@@ -179,15 +179,15 @@ def _write_queries(request, tables, task, one_symbol, present, symbols, predicte
     begin = 0
     for index in range(len(ends)):
         state = row_state(request.key, uint64(request.start + index)) + GOLDEN_GAMMA
-        room = symbols[begin : begin + request.high]
+        discourse, room = discourse_of(tables, state), symbols[begin : begin + request.high]
         if one_symbol:
             size, query_size = between(state, request.low, request.high) - 2, 1
-            state = draw_row(state, tables, room[:size], scratch)
-            draw_row(state, tables, query[:1], scratch)
+            state = draw_row(state, tables, room[:size], scratch, discourse)
+            draw_row(state, tables, query[:1], scratch, discourse)
         elif unit(mix64(state)) < present:
-            size, query_size = draw_present(state, request, tables, room, query, gaps)
+            size, query_size = draw_present(state, request, tables, discourse, room, query, gaps)
         else:
-            size, query_size = draw_absent(state, request, tables, room, query)
+            size, query_size = draw_absent(state, request, tables, discourse, room, query)
         divider, separator = begin + size, begin + size + 1 + query_size
         symbols[divider] = _ARG
         symbols[divider + 1 : separator] = query[:query_size]

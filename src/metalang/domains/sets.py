@@ -14,7 +14,7 @@ from numba import njit, uint64
 from pydantic import Field, model_validator
 
 from metalang.domains.strings import Request, SizedFunction, between, close_row
-from metalang.domains.vocabulary import draw_row
+from metalang.domains.vocabulary import discourse_of, draw_row
 from metalang.ids import NUM_CONTROL, Control
 from metalang.seeds import GOLDEN_GAMMA, row_state
 
@@ -51,11 +51,11 @@ class _Operation(SizedFunction):
 
     def write_rows(self, request: Request, symbols: np.ndarray, predicted: np.ndarray, ends: np.ndarray) -> None:
         """Writes the rows asked for."""
-        distinct = self.vocabulary.tables._replace(replacement=False)
-        ratio = -1.0 if self.pool_ratio is None else self.pool_ratio
+        tables, ratio = self.vocabulary.tables, -1.0
+        if self.pool_ratio is not None:
+            tables, ratio = tables._replace(replacement=False), self.pool_ratio
         _write_operations(
-            request, self.vocabulary.tables, distinct, ratio, self.division == "halves", self._kept_by_marks, symbols,
-            predicted, ends,
+            request, tables, ratio, self.division == "halves", self._kept_by_marks, symbols, predicted, ends
         )  # fmt: skip
 
     @property
@@ -145,7 +145,7 @@ class SetDiffBA(_Operation):
 
 
 @njit(cache=True)
-def _write_operations(request, tables, distinct, pool_ratio, halves, keeps, symbols, predicted, ends):
+def _write_operations(request, tables, pool_ratio, halves, keeps, symbols, predicted, ends):
     """Rows of a set operation; `keeps` (8,) int64: 1 for the marks of symbols that y has."""
     scratch = np.arange(0 if pool_ratio < 0 else tables.size + request.high)
     pool = np.empty(request.high, dtype=symbols.dtype)
@@ -153,15 +153,15 @@ def _write_operations(request, tables, distinct, pool_ratio, halves, keeps, symb
     begin = 0
     for index in range(len(ends)):
         state = row_state(request.key, uint64(request.start + index)) + GOLDEN_GAMMA
-        total = between(state, request.low, request.high) - 1
+        discourse, total = discourse_of(tables, state), between(state, request.low, request.high) - 1
         state += GOLDEN_GAMMA
         first = total // 2 if halves else between(state, 0, total)
         source = symbols[begin : begin + total]
         if pool_ratio < 0:
-            draw_row(state, tables, source, scratch)
+            draw_row(state, tables, source, scratch, discourse)
         else:
             size = max(1, int(total * pool_ratio))
-            state = draw_row(state, distinct, pool[:size], scratch)
+            state = draw_row(state, tables, pool[:size], scratch, discourse)
             for position in range(total):
                 state += GOLDEN_GAMMA
                 source[position] = pool[between(state, 0, size - 1)]

@@ -14,7 +14,7 @@ from numba import int64, njit, uint64
 from pydantic import model_validator
 
 from metalang.domains.contract import Domain, Sequences, content_range
-from metalang.domains.vocabulary import Vocabulary, Zipf, draw_one
+from metalang.domains.vocabulary import Vocabulary, Zipf, discourse_of, draw_one
 from metalang.errors import CorpusError
 from metalang.ids import NUM_CONTROL, id_dtype
 from metalang.seeds import GOLDEN_GAMMA, below, mix64, row_state
@@ -179,7 +179,8 @@ def _fill_random(key, start, ends, tables, symbols):
     begin = 0
     for index in range(len(ends)):
         state = row_state(key, uint64(start + index)) + GOLDEN_GAMMA
+        discourse = discourse_of(tables, state)
         for position in range(begin, ends[index]):
             state += GOLDEN_GAMMA
-            symbols[position] = NUM_CONTROL + int64(draw_one(mix64(state), tables))
+            symbols[position] = NUM_CONTROL + int64(draw_one(mix64(state), tables, discourse))
         begin = ends[index]

@@ -21,7 +21,7 @@ from metalang.domains.strings import (
     draw_partition,
     split_at,
 )
-from metalang.domains.vocabulary import draw_row
+from metalang.domains.vocabulary import discourse_of, draw_row
 from metalang.errors import CorpusError
 from metalang.ids import NUM_CONTROL, Control
 from metalang.seeds import GOLDEN_GAMMA, row_state
@@ -171,11 +171,11 @@ def _write_longest(request, tables, symbols, predicted, ends):
     begin = 0
     for index in range(len(ends)):
         state = row_state(request.key, uint64(request.start + index)) + GOLDEN_GAMMA
-        words = between(state, 1, max(1, request.high // 2))
+        discourse, words = discourse_of(tables, state), between(state, 1, max(1, request.high // 2))
         state += GOLDEN_GAMMA
         size = between(state, max(request.low, 2 * words - 1), request.high)
         separator = begin + size
-        state = draw_row(state, tables, symbols[begin:separator], scratch)
+        state = draw_row(state, tables, symbols[begin:separator], scratch, discourse)
         sizes[:words] = 1
         draw_partition(state, size - 2 * words + 1, sizes[:words])
         place, longest, longest_size = begin, begin, 0
@@ -200,13 +200,13 @@ def _write_found(request, tables, number, length, edge, symbols, predicted, ends
     begin = 0
     for index in range(len(ends)):
         state = row_state(request.key, uint64(request.start + index)) + GOLDEN_GAMMA
-        count = between(state, number[0], number[1])
+        discourse, count = discourse_of(tables, state), between(state, number[0], number[1])
         bounds[0] = begin
         for element in range(count):
             state += GOLDEN_GAMMA
             bounds[element + 1] = bounds[element] + between(state, length[0], length[1]) + 1
         divider = bounds[count] - 1
-        state = draw_row(state, tables, symbols[begin:divider], scratch)
+        state = draw_row(state, tables, symbols[begin:divider], scratch, discourse)
         for element in range(1, count):
             symbols[bounds[element] - 1] = _WORD
         chosen, first, size = _draw_unique(state, symbols, bounds[: count + 1], edge, tables.size)
