@@ -253,7 +253,7 @@ def test_equal_vocabularies_share_their_tables():
 FAULTS = {
     "no_counts": (
         {"distribution": {"type": "corpus", "path": "runs/english"}},
-        "the counts of runs/english are not filled in; give the spec to synthesize.py, which reads them",
+        "the counts of runs/english are not filled in; give the file to synthesize.py, which reads them",
     ),
     "too_few_counts": (
         {"distribution": COUNTED},

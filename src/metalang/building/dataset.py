@@ -188,7 +188,10 @@ def _with_counts(value: Any) -> Any:
         counts = corpus.frequencies()
         counts[[ids.eos_id, *range(ids.text_size, min(ids.text_size + NUM_CONTROL, ids.vocab_size))]] = 0
         return {**value, "counts": sorted(counts[counts > 0].tolist(), reverse=True)}
-    return {key: _with_counts(each) for key, each in value.items()}
+    read = {
+        key: read_config(each) if key == "domain" and isinstance(each, str) else each for key, each in value.items()
+    }
+    return {key: _with_counts(each) for key, each in read.items()}
 
 
 def dataset_schema() -> dict[str, Any]:
