@@ -118,7 +118,8 @@ class Eca(BinaryEvolution):
     def fill(self, key: int, start: int, ends: np.ndarray, symbols: np.ndarray) -> None:
         """Writes the rows from `start` on that end at `ends`."""
         rules = np.array(self.rule_numbers, dtype=np.int64)
-        _fill_states(key, start, ends, rules, self.width, self.num_cells, self.stride, self.cells_per_symbol, symbols)
+        fill = _fill_narrow if self.width <= 64 else _fill_wide
+        fill(key, start, ends, rules, self.width, self.num_cells, self.stride, self.cells_per_symbol, symbols)
 
     def language_fault(self, row: Sequence[int]) -> Fault | None:
         """The first symbol that no rule of `rules` gives, where one rule gave all before it.
@@ -148,12 +149,55 @@ class Eca(BinaryEvolution):
 
 
 @njit(cache=True)
-def _fill_states(key, start, ends, rules, width, num_cells, stride, cells_per_symbol, symbols):
+def _fill_narrow(key, start, ends, rules, width, num_cells, stride, cells_per_symbol, symbols):
+    """A state in one word, the first cell in its lowest bit."""
+    bits, last_bit, one = uint64(cells_per_symbol), uint64(width - 1), uint64(1)
+    inside, mask = ~uint64(0) >> (uint64(63) - last_bit), (uint64(1) << bits) - uint64(1)
+    state_length = num_cells // cells_per_symbol
+    begin = 0
+    for index in range(len(ends)):
+        state = row_state(key, uint64(start + index)) + GOLDEN_GAMMA
+        state += GOLDEN_GAMMA
+        rule = uint64(rules[int64(below(mix64(state), uint64(len(rules))))])
+        state += GOLDEN_GAMMA
+        cells = mix64(state) & inside
+        by_left, by_right = _halves(rule, uint64(0)), _halves(rule, uint64(4))
+        for place in range(begin, ends[index], state_length):
+            if place > begin:
+                for _ in range(stride):
+                    left = (cells << one) | (cells >> last_bit)
+                    right = (cells >> one) | (cells << last_bit)
+                    low, high = _fates(cells, right, by_left), _fates(cells, right, by_right)
+                    cells = choose(left, low, high) & inside
+            for number in range(state_length):
+                symbols[place + number] = NUM_CONTROL + int64((cells >> (uint64(number) * bits)) & mask)
+        begin = ends[index]
+
+
+@njit(cache=True, inline="always")
+def _halves(rule, first):
+    """The four bits of a rule from `first` on, each as a word of it."""
+    one = uint64(1)
+    return (
+        -(rule >> first & one), -(rule >> (first + one) & one), -(rule >> (first + uint64(2)) & one),
+        -(rule >> (first + uint64(3)) & one),
+    )  # fmt: skip
+
+
+@njit(cache=True, inline="always")
+def _fates(cells, right, bits):
+    """What cells become under the four bits of a rule that one left neighbour leaves, 64 cells at a time."""
+    return choose(cells, choose(right, bits[0], bits[1]), choose(right, bits[2], bits[3]))
+
+
+@njit(cache=True)
+def _fill_wide(key, start, ends, rules, width, num_cells, stride, cells_per_symbol, symbols):
     """64 cells to a word, the first in the lowest bit; the last word holds `width` - 64 x (words - 1) of them."""
     words = (width + 63) // 64
     ring, last_bit = np.empty(words, dtype=np.uint64), uint64((width - 1) % 64)
     bits = uint64(cells_per_symbol)
     mask, state_length = (uint64(1) << bits) - uint64(1), num_cells // cells_per_symbol
+    per_word = 64 // cells_per_symbol
     minterm = np.empty(8, dtype=np.uint64)
     begin = 0
     for index in range(len(ends)):
@@ -170,9 +214,10 @@ def _fill_states(key, start, ends, rules, width, num_cells, stride, cells_per_sy
             if place > begin:
                 for _ in range(stride):
                     _step(ring, last_bit, minterm)
-            for number in range(state_length):
-                cell = uint64(number) * bits
-                symbols[place + number] = NUM_CONTROL + int64((ring[cell >> uint64(6)] >> (cell & uint64(63))) & mask)
+            for first in range(0, state_length, per_word):
+                cells = ring[first // per_word]
+                for number in range(min(per_word, state_length - first)):
+                    symbols[place + first + number] = NUM_CONTROL + int64((cells >> (uint64(number) * bits)) & mask)
         begin = ends[index]
 
 
