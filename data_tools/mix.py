@@ -9,7 +9,8 @@ Training on the result (--data_paths corpora/half-identity --data_ratios 1) sees
 import argparse
 from pathlib import Path
 
-from metalang.building import LocalExecutor, MixedBuild, available_cores, build_corpus
+from metalang.building import MixedBuild, build_corpus
+from metalang.building.executors import add_executor_flags, executor_of
 from metalang.building.inspection import describe_corpus
 from metalang.corpus import Corpus
 from metalang.errors import reported
@@ -32,12 +33,7 @@ def main() -> None:
         "--max_epochs", type=float, default=4.0, help="a source is read at most that often (default: %(default)s)"
     )
     parser.add_argument("--seed", type=int, default=42, help="of the order, --seed of a run (default: %(default)s)")
-    parser.add_argument(
-        "--workers",
-        type=int,
-        default=available_cores(),
-        help="processes; the bytes do not depend on it (default: %(default)s)",
-    )
+    add_executor_flags(parser)
     args = parser.parse_args()
     with reported("mix"):
         paths = named_paths(args.data_paths)
@@ -50,7 +46,7 @@ def main() -> None:
             max_epochs=args.max_epochs,
             seed=args.seed,
         )
-        build_corpus(build, args.output_dir, LocalExecutor(args.workers))
+        build_corpus(build, args.output_dir, executor_of(args))
         print(describe_corpus(Corpus(args.output_dir)))
 
 

@@ -11,7 +11,8 @@ nothing when the corpora are there, and goes on where a killed build stopped.
 import argparse
 from pathlib import Path
 
-from metalang.building import LocalExecutor, available_cores, build_corpus, read_dataset, synthetic_builds
+from metalang.building import build_corpus, read_dataset, synthetic_builds
+from metalang.building.executors import add_executor_flags, executor_of
 from metalang.building.inspection import describe_corpus
 from metalang.corpus import Corpus
 from metalang.errors import reported
@@ -35,12 +36,7 @@ def main() -> None:
         choices=["none", "shuffled", "iid_unigram", "iid_uniform"],
         help="the same rows without their structure: tokens shuffled, or drawn anew (default: the file's, or none)",
     )
-    parser.add_argument(
-        "--workers",
-        type=int,
-        default=available_cores(),
-        help="processes; the bytes do not depend on it (default: %(default)s)",
-    )
+    add_executor_flags(parser)
     args = parser.parse_args()
     with reported("synthesize"):
         dataset = read_dataset(
@@ -51,7 +47,7 @@ def main() -> None:
             split_ratio=args.split_ratio,
         )
         for build in synthetic_builds(dataset):
-            build_corpus(build, args.output_dir / build.split, LocalExecutor(args.workers))
+            build_corpus(build, args.output_dir / build.split, executor_of(args))
             print(describe_corpus(Corpus(args.output_dir / build.split)))
 
 

@@ -11,7 +11,8 @@ Running it again does nothing when the corpus is there, and goes on where a kill
 import argparse
 from pathlib import Path
 
-from metalang.building import LocalExecutor, TextBuild, available_cores, build_corpus
+from metalang.building import TextBuild, build_corpus
+from metalang.building.executors import add_executor_flags, executor_of
 from metalang.building.inspection import describe_corpus
 from metalang.corpus import Corpus
 from metalang.errors import reported
@@ -42,12 +43,7 @@ def main() -> None:
     parser.add_argument(
         "--validation_ratio", type=float, default=0.0, help="share of the validation documents (default: %(default)s)"
     )
-    parser.add_argument(
-        "--workers",
-        type=int,
-        default=available_cores(),
-        help="processes; the bytes do not depend on it (default: %(default)s)",
-    )
+    add_executor_flags(parser)
     args = parser.parse_args()
     with reported("tokenize_text"):
         build = TextBuild(
@@ -57,7 +53,7 @@ def main() -> None:
             validation_ratio=args.validation_ratio,
             skip_bad_lines=args.on_bad_line == "skip",
         )
-        build_corpus(build, args.output_dir, LocalExecutor(args.workers))
+        build_corpus(build, args.output_dir, executor_of(args))
         print(describe_corpus(Corpus(args.output_dir)))
 
 

@@ -1,5 +1,7 @@
 """Nothing on disk is ever half there: a file is written aside, synced, then renamed."""
 
+import fcntl
+import glob
 import json
 import os
 from collections.abc import Iterator
@@ -35,6 +37,18 @@ def written(path: Path) -> Iterator[BinaryIO]:
         file.flush()
         os.fsync(file.fileno())
     publish(path)
+
+
+@contextmanager
+def alone(path: Path) -> Iterator[None]:
+    """Lets one process at a time make `path`, and clears away what killed ones have left of it."""
+    lock = path.with_name(f"{path.name}.lock")
+    with open(lock, "ab") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        for leftover in path.parent.glob(f"{glob.escape(path.name)}.*{ASIDE}"):
+            leftover.unlink()
+        yield
+        lock.unlink(missing_ok=True)
 
 
 def read_json(path: Path) -> Any:

@@ -13,11 +13,12 @@ from pydantic import (
     ConfigDict,
     Field,
     GetJsonSchemaHandler,
+    ModelWrapValidatorHandler,
     TypeAdapter,
     ValidationError,
     model_validator,
 )
-from pydantic_core import CoreSchema
+from pydantic_core import CoreSchema, InitErrorDetails
 
 from metalang.errors import ConfigError
 from metalang.seeds import digest_of
@@ -47,14 +48,22 @@ class Spec(BaseModel):
     outside_fingerprint: ClassVar[frozenset[str]] = frozenset()
     """Names of the fields that the fingerprint leaves out."""
 
-    @model_validator(mode="before")
+    @model_validator(mode="wrap")
     @classmethod
-    def _name_the_nearest_key(cls, value: Any) -> Any:
+    def _name_the_nearest_key(cls, value: Any, handler: ModelWrapValidatorHandler) -> Any:
         known = list(cls.model_fields)
         unknown = [key for key in value if key not in known] if isinstance(value, Mapping) else []
-        if unknown:
-            raise ValueError("; ".join(f"unknown key {key!r}; {nearest(str(key), known)}" for key in unknown))
-        return value
+        if not unknown:
+            return handler(value)
+        faults = [_unknown_key(key, known) for key in unknown]
+        try:
+            handler({key: each for key, each in value.items() if key in known})
+        except ValidationError as error:  # what is wrong beside the unknown keys is said in one go
+            faults += [
+                InitErrorDetails(type=each["type"], loc=each["loc"], input=each["input"], ctx=each.get("ctx", {}))
+                for each in error.errors()
+            ]
+        raise ValidationError.from_exception_data(cls.__name__, faults)
 
     @property
     def fingerprint(self) -> str:
@@ -108,6 +117,20 @@ class Range(Spec):
         if not 0 <= self.min <= self.max:
             raise ValueError(f"min {self.min} and max {self.max} are no range; 0 <= min <= max is one")
         return self
+
+
+def _unknown_key(key: Any, known: list[str]) -> InitErrorDetails:
+    message = f"unknown key {key!r}; {nearest(str(key), known)}"
+    return InitErrorDetails(type="value_error", loc=(), input=key, ctx={"error": ValueError(message)})
+
+
+def faults_of(kind: type[SpecT], value: Any) -> list[str]:
+    """All that is wrong with `value` (as read from JSON) as a spec of `kind`, a line each; none where it is one."""
+    try:
+        TypeAdapter(kind).validate_python(value)
+    except ValidationError as error:
+        return [_fault(detail) for detail in error.errors()]
+    return []
 
 
 def as_spec(kind: type[SpecT], value: Any, name: str) -> SpecT:

@@ -9,6 +9,7 @@ import os
 import subprocess
 import sys
 import time
+from argparse import ArgumentParser, Namespace
 from collections.abc import Callable
 from concurrent.futures import FIRST_COMPLETED, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
@@ -214,6 +215,45 @@ class RayExecutor:
             skip_completed=False,
         ).run()
         _watch(task, units, bar, lambda: False)
+
+
+def add_executor_flags(parser: ArgumentParser) -> None:
+    """The flags that say where units run: --executor and what belongs to it."""
+    group = parser.add_argument_group("where it runs", "the bytes do not depend on it")
+    group.add_argument(
+        "--executor", choices=["local", "slurm", "ray"], default="local", help="(default: %(default)s, this machine)"
+    )
+    group.add_argument(
+        "--workers",
+        type=int,
+        default=None,
+        help="units at a time: processes, jobs or tasks (default: the cores of this machine; slurm: all)",
+    )
+    group.add_argument("--partition", help="slurm: where the jobs go; needed there")
+    group.add_argument("--time", default="24:00:00", help="slurm: limit of a job (default: %(default)s)")
+    group.add_argument("--memory_gb", type=int, default=4, help="slurm: GB of a job (default: %(default)s)")
+    group.add_argument(
+        "--sbatch", nargs="*", default=[], metavar="OPTION=VALUE", help="slurm: further options, such as account=lab"
+    )
+
+
+def executor_of(args: Namespace) -> Executor:
+    """The executor that the flags name. Raises ConfigError for flags that do not go together."""
+    if args.workers is not None and args.workers < 1:
+        raise ConfigError(f"--workers {args.workers} do nothing; give 1 or more")
+    if args.executor == "ray":
+        return RayExecutor(args.workers or available_cores())
+    if args.executor == "local":
+        return LocalExecutor(args.workers or available_cores())
+    if not args.partition:
+        raise ConfigError("--executor slurm needs --partition; `sinfo` lists them")
+    bad = [option for option in args.sbatch if "=" not in option]
+    if bad:
+        raise ConfigError(f"--sbatch {bad[0]} is no OPTION=VALUE; write it as account=lab")
+    options = dict(option.split("=", 1) for option in args.sbatch)
+    return SlurmExecutor(
+        args.partition, args.time, workers=args.workers or -1, memory_gb=args.memory_gb, options=options
+    )
 
 
 def _logs(folder: Path) -> Path:

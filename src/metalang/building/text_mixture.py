@@ -1,0 +1,217 @@
+"""A mixture of texts, from one YAML file: which sources, filtered how, in which shares of documents."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from pydantic import Field
+from tqdm import tqdm
+
+from metalang.building.executors import Executor, LocalExecutor
+from metalang.building.pools import Pool, PoolWork
+from metalang.building.selection import Chosen, Selection
+from metalang.building.units import make
+from metalang.errors import ConfigError
+from metalang.files import alone, read_json, write_json, written
+from metalang.mixing import parse_shares
+from metalang.seeds import digest_of
+from metalang.specs import Size, Spec, as_spec, faults_of, read_config
+from metalang.text.filters import AnyFilter
+from metalang.text.sources import TextSource
+
+POOLS = "pools"
+"""Where pools are kept beside what is prepared from them, unless another `cache_dir` is named."""
+
+
+class Metadata(Spec):
+    """`phase` begins the names of prepared files; `seed` names the order of their lines."""
+
+    phase: str = Field(default="mixture", pattern=r"^[A-Za-z0-9_-]+$")
+    seed: int = 0
+
+
+class TextPart(Spec):
+    """A source of a mixture: at most its first `max_samples` documents, `mix_ratio` of all lines.
+
+    `filters` are applied in their order, each to what the one before it has left.
+    """
+
+    name: str = Field(pattern=r"^[A-Za-z0-9_-]+$")
+    source: str
+    text_field: str = "text"
+    sample_by: str = "document"
+    mix_ratio: float = Field(gt=0.0)
+    max_samples: Size | None = Field(default=None, ge=1)
+    filters: tuple[AnyFilter, ...] = ()
+
+
+class Validation(Spec):
+    """The share of documents that is held out."""
+
+    ratio: float = Field(default=0.0, ge=0.0, lt=1.0)
+
+
+class TextMixture(Spec):
+    """A mixture of texts. A source that is short is read again, at most `max_epochs` times."""
+
+    metadata: Metadata = Metadata()
+    datasets: tuple[TextPart, ...] = Field(min_length=1)
+    validation: Validation = Validation()
+    max_epochs: float = Field(default=4.0, gt=0.0)
+
+
+@dataclass(frozen=True)
+class DatasetMixer:
+    """Prepares the mixture that a YAML file describes, as one JSONL file for each split."""
+
+    path: Path
+    value: Any
+    skip_bad_lines: bool = False
+    keep_rejected: bool = False
+
+    @staticmethod
+    def from_yaml(path: str | Path, **settings: Any) -> "DatasetMixer":
+        """The mixer of a YAML (or JSON) file. Raises ConfigError where it does not parse; see `validate_mixture`."""
+        return DatasetMixer(Path(path), read_config(path), **settings)
+
+    def validate_mixture(self) -> dict[str, Any]:
+        """`is_valid`, `total_ratio`, `num_datasets` and all `errors` at once; reads no text."""
+        errors = faults_of(TextMixture, self.value)
+        mixture = None if errors else as_spec(TextMixture, self.value, self.path.name)
+        ratios = _ratios(self.value)
+        for check in (
+            lambda: parse_shares(ratios, "mix_ratio"),
+            lambda: _require_names(mixture),
+            *self._sources(mixture),
+        ):
+            errors += _faults_of(check)
+        return {
+            "is_valid": not errors,
+            "total_ratio": round(sum(ratios), 6),
+            "num_datasets": len(ratios),
+            "errors": errors,
+        }
+
+    @property
+    def name(self) -> str:
+        """How the prepared files begin: the phase and the name of the mixture's file."""
+        return f"{self.mixture.metadata.phase}_{self.path.stem}"
+
+    @cached_property
+    def mixture(self) -> TextMixture:
+        """What the file describes. Raises ConfigError with every fault at once."""
+        found = self.validate_mixture()
+        if not found["is_valid"]:
+            raise ConfigError(f"{self.path}: {'; '.join(found['errors'])}")
+        return as_spec(TextMixture, self.value, self.path.name)
+
+    def prepare_dataset(
+        self,
+        output_file: str | Path,
+        split: str = "train",
+        cache_dir: str | Path | None = None,
+        executor: Executor | None = None,
+    ) -> Path:
+        """Writes the lines of "train" or "validation" to `output_file`, and what was met to `<output_file>.stats.json`.
+
+        A prepared file of the same mixture and the same sources is left as it is. Pools are kept in `cache_dir`
+        (default: `pools` beside the file), and used again by whatever mixture has the same source and filters.
+        """
+        output = Path(output_file)
+        output.parent.mkdir(parents=True, exist_ok=True)
+        works = self._works()
+        spec = {
+            "mixture": self.mixture.model_dump(mode="json"),
+            "pools": [work.spec for work in works],
+            "split": split,
+        }
+        stats_file = output.with_suffix(".stats.json")
+        if output.exists() and stats_file.exists() and read_json(stats_file)["spec"] == digest_of(spec):
+            return output
+        pools = self._pools(works, Path(cache_dir or output.parent / POOLS), executor or LocalExecutor())
+        selection = self._selection(pools)
+        chosen = selection.train if split == "train" else selection.validation
+        with alone(output):
+            _write_lines(selection, split, output, sum(each.num_lines for each in chosen))
+        write_json(stats_file, {"spec": digest_of(spec), "sources": _summary(pools, selection, chosen)})
+        return output
+
+    def _works(self) -> list[PoolWork]:
+        return [
+            PoolWork(
+                part.name,
+                TextSource(part.source, text_field=part.text_field, sample_by=part.sample_by),
+                part.filters,
+                part.max_samples,
+                skip_bad_lines=self.skip_bad_lines,
+                keep_rejected=self.keep_rejected,
+            )
+            for part in self.mixture.datasets
+        ]
+
+    def _pools(self, works: list[PoolWork], cache: Path, executor: Executor) -> dict[str, Pool]:
+        return {work.name: make(work, cache / f"{work.name}-{digest_of(work.spec)[:16]}", executor) for work in works}
+
+    def _selection(self, pools: dict[str, Pool]) -> Selection:
+        mixture = self.mixture
+        selection = Selection(
+            pools,
+            parse_shares([part.mix_ratio for part in mixture.datasets], "mix_ratio"),
+            max_samples=[part.max_samples for part in mixture.datasets],
+            dropped={},
+            validation_ratio=mixture.validation.ratio,
+            seed=mixture.metadata.seed,
+        )
+        selection.require_epochs(mixture.max_epochs)
+        return selection
+
+    def _sources(self, mixture: TextMixture | None) -> list[Callable[[], object]]:
+        parts = mixture.datasets if mixture else ()
+        return [
+            lambda part=part: TextSource(part.source, text_field=part.text_field, sample_by=part.sample_by)
+            for part in parts
+        ]
+
+
+def _write_lines(selection: Selection, split: str, output: Path, total: int) -> None:
+    with written(output) as file, tqdm(total=total, desc=f"writing {output.name}", unit=" lines") as bar:
+        for line in selection.lines(split):
+            file.write(line)
+            bar.update()
+
+
+def _summary(pools: dict[str, Pool], selection: Selection, chosen: list[Chosen]) -> dict[str, Any]:
+    """What happened to the documents of each source, and how many lines it gives."""
+    return {
+        each.name: {
+            **pools[each.name].stats,
+            "duplicates": pools[each.name].stats.get("duplicates", 0) + selection.num_duplicates[each.name],
+            "different": len(each.places),
+            "written": each.num_lines,
+            "epochs": round(each.epochs, 4),
+        }
+        for each in chosen
+    }
+
+
+def _ratios(value: Any) -> list[float]:
+    """The numbers among the mix_ratio of a description, however faulty the rest of it."""
+    parts = value.get("datasets") if isinstance(value, dict) else None
+    found = [part.get("mix_ratio") for part in parts or [] if isinstance(part, dict)] if isinstance(parts, list) else []
+    return [ratio for ratio in found if isinstance(ratio, int | float)]
+
+
+def _require_names(mixture: TextMixture | None) -> None:
+    names = [part.name for part in mixture.datasets] if mixture else []
+    for name in sorted({name for name in names if names.count(name) > 1}):
+        raise ConfigError(f"{names.count(name)} datasets are called {name!r}; give each a name of its own")
+
+
+def _faults_of(check: Callable[[], object]) -> list[str]:
+    try:
+        check()
+    except ConfigError as error:
+        return [str(error)]
+    return []
