@@ -2,7 +2,7 @@ PYTHON ?= python3
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test check docs bench-domains bench-data clean
+.PHONY: help install demo test test-slurm check docs bench-domains bench-data clean
 
 help: ## list these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -18,6 +18,9 @@ demo: install ## from raw text to a small trained model, in minutes, under demo/
 
 test: install ## all tests, DeepSpeed's runs included
 	pytest
+
+test-slurm: install ## builds as real Slurm jobs, on a cluster of this machine (Debian: slurmctld slurmd slurm-client)
+	pytest -rs tests/test_slurm.py
 
 check: install ## what to run before a commit: format, lint, quick tests
 	ruff format --check .

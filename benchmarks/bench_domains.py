@@ -31,7 +31,7 @@ def main() -> None:
     for path in sorted(PRESETS.glob("*.json")):
         if not args.presets or path.stem in args.presets:
             speed, ratio, first = _speed(path)
-            print(f"{path.stem:36} {speed:8.0f}  {ratio:15.3f}  {first:8.2f} s", flush=True)
+            print(f"{path.stem:36} {speed:8.{speed < 10:d}f}  {ratio:15.3f}  {first:8.2f} s", flush=True)
 
 
 def _speed(path: Path) -> tuple[float, float, float]:
