@@ -247,3 +247,23 @@ def test_a_run_that_cannot_be_is_refused_in_one_line(data, tmp_path, more, messa
     assert message in printed.strip().splitlines()[-1]
     assert printed.strip().splitlines()[-1].startswith("pretrain: ")
     assert "Traceback" not in printed
+
+
+def test_a_mixture_of_texts_is_prepared_on_the_way_and_trains_like_its_prepared_file(data, tmp_path):
+    mixture = tmp_path / "mix.yaml"
+    part = f"name: lines, source: {data}/lines.jsonl, mix_ratio: 1.0, filters: [{{type: length, max_chars: 33}}]"
+    mixture.write_text(f"datasets: [{{{part}}}]\nvalidation: {{ratio: 0.2}}\n")
+    losses = []
+    for name, flag, value in (
+        ("first", "--data_config", mixture),
+        ("second", "--prepared_data", tmp_path / "prepared/mixture_mix_train.jsonl"),
+    ):
+        command = _command(data, tmp_path / name, flag, str(value), "--max_epochs", "50")
+        start = command.index("--data_paths")
+        del command[start : command.index("--max_length")]
+        code, printed = _run(command)
+        assert code == 0, printed[-3000:]
+        history = json.loads((tmp_path / name / "trainer_state.json").read_text())["log_history"]
+        losses.append([entry["loss"] for entry in history if "loss" in entry])
+    assert losses[0] == losses[1] and len(losses[0]) == 8
+    assert (tmp_path / "prepared/mixture_mix_val.jsonl").exists()

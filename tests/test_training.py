@@ -83,6 +83,7 @@ def test_the_documented_flags_mean_what_they_say(tmp_path):
     ("more", "message"),
     [
         (["--max_steps", "0"], "--max_steps is needed"),
+        (["--prepared_data", "b.jsonl"], "2 of --data_paths, --data_config and --prepared_data are given"),
         (["--max_length", "0"], "--max_length 0 holds no token"),
         (["--max_epochs", "0"], "--max_epochs 0.0 reads nothing"),
         (["--num_meta_lang_tokens", "-1"], "--num_meta_lang_tokens -1 is no count"),

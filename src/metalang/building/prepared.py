@@ -7,11 +7,9 @@ from typing import Any
 from metalang.building.corpora import build_corpus
 from metalang.building.executors import Executor
 from metalang.building.text import TextBuild
-from metalang.building.text_mixture import POOLS, DatasetMixer
+from metalang.building.text_mixture import POOLS, SPLIT_SUFFIXES, DatasetMixer
 from metalang.files import read_json
 from metalang.text.sources import TextSource
-
-_SUFFIXES = {"train": "train", "validation": "val"}
 
 
 def prepare(
@@ -33,7 +31,7 @@ def prepare(
         return json.dumps(mixer.validate_mixture(), indent=2)
     cache = cache_dir or output_dir / POOLS
     said = []
-    for split, suffix in _SUFFIXES.items():
+    for split, suffix in SPLIT_SUFFIXES.items():
         if split == "validation" and not mixer.mixture.validation.ratio:
             continue
         output = output_dir / f"{mixer.name}_{suffix}.jsonl"

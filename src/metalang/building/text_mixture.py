@@ -21,6 +21,9 @@ from metalang.specs import Size, Spec, as_spec, faults_of, read_config
 from metalang.text.filters import AnyFilter
 from metalang.text.sources import TextSource
 
+SPLIT_SUFFIXES = {"train": "train", "validation": "val"}
+"""How the names of prepared files end."""
+
 POOLS = "pools"
 """Where pools are kept beside what is prepared from them, unless another `cache_dir` is named."""
 
@@ -173,6 +176,16 @@ class DatasetMixer:
             lambda part=part: TextSource(part.source, text_field=part.text_field, sample_by=part.sample_by)
             for part in parts
         ]
+
+
+def is_mixture(path: str) -> bool:
+    """Whether a path names a mixture of texts, by its ending."""
+    return path.endswith((".yaml", ".yml"))
+
+
+def holds_out(path: str) -> bool:
+    """Whether the mixture of a file has a validation split. Raises ConfigError where it is faulty."""
+    return DatasetMixer.from_yaml(path).mixture.validation.ratio > 0
 
 
 def _write_lines(selection: Selection, split: str, output: Path, total: int) -> None:

@@ -12,6 +12,7 @@ import torch
 from transformers import HfArgumentParser, TrainingArguments
 from transformers.trainer_utils import IntervalStrategy, SaveStrategy
 
+from metalang.building.text_mixture import holds_out
 from metalang.errors import ConfigError
 from metalang.training.deepspeed_json import check_deepspeed_json
 
@@ -64,13 +65,28 @@ class DataArguments:
     _argument_group_name = "the data"
 
     data_paths: list[str] = field(
+        default_factory=list,
         metadata={
-            "help": "what is trained on: corpora or raw text (.txt, .jsonl, .parquet, hub dataset); NAME=PATH allowed"
-        }
+            "help": "what is trained on: corpora, raw text (.txt, .jsonl, .parquet, hub dataset) or mixtures of texts "
+            "(.yaml); NAME=PATH allowed"
+        },
     )
-    data_ratios: list[str] = field(metadata={"help": "share of the tokens of each of --data_paths; they sum to 1"})
+    data_ratios: list[str] = field(
+        default_factory=list, metadata={"help": "share of the tokens of each of --data_paths; they sum to 1"}
+    )
+    data_config: str | None = field(
+        default=None,
+        metadata={
+            "help": "a mixture of texts (.yaml), prepared on the way if it is not: short for --data_paths FILE "
+            "--data_ratios 1, and for its validation part in --nl_eval_data_path"
+        },
+    )
+    prepared_data: str | None = field(
+        default=None, metadata={"help": "a prepared .jsonl: short for --data_paths FILE --data_ratios 1"}
+    )
     nl_eval_data_path: list[str] = field(
-        default_factory=list, metadata={"help": "natural language to evaluate on; NAME=PATH allowed"}
+        default_factory=list,
+        metadata={"help": "natural language to evaluate on (.yaml: the validation part); NAME=PATH allowed"},
     )
     max_length: int = field(default=1024, metadata={"help": "predicted ids in a window"})
     max_epochs: float = field(
@@ -94,6 +110,16 @@ class DataArguments:
             raise ConfigError(f"--max_length {self.max_length} holds no token; give 1 or more, such as 1024")
         if not self.max_epochs > 0:
             raise ConfigError(f"--max_epochs {self.max_epochs} reads nothing; give more than 0, such as 1")
+        given = [bool(self.data_paths), self.data_config is not None, self.prepared_data is not None]
+        if sum(given) != 1:
+            raise ConfigError(
+                f"{sum(given)} of --data_paths, --data_config and --prepared_data are given; give one of them "
+                "(--data_paths may name a mixture's .yaml among others)"
+            )
+        if short := self.data_config or self.prepared_data:
+            self.data_paths, self.data_ratios = [short], ["1"]
+        if self.data_config and holds_out(self.data_config):
+            self.nl_eval_data_path = [*self.nl_eval_data_path, self.data_config]
 
 
 @dataclass

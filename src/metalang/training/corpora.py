@@ -5,6 +5,7 @@ from pathlib import Path
 from accelerate.utils import broadcast_object_list
 
 from metalang.building import TextBuild, build_corpus
+from metalang.building.text_mixture import SPLIT_SUFFIXES, DatasetMixer, is_mixture
 from metalang.corpus.manifest import FILE_NAME
 from metalang.ids import IdSpace
 from metalang.mixing import Mixture, Source, named_paths, parse_shares
@@ -13,17 +14,22 @@ from metalang.text.sources import TextSource
 from metalang.training.config import DataArguments, Settings
 
 CACHE = "tokenized"
+PREPARED = "prepared"
 
 
 def as_corpora(paths: list[str], flag: str, settings: Settings, tokenizer: str) -> list[tuple[str, str]]:
-    """(name, folder) of the corpus of each path. Rank 0 tokenizes raw text, the others wait."""
+    """(name, folder) of the corpus of each path. Rank 0 prepares mixtures and tokenizes raw text, the others wait.
+
+    Of a mixture --data_paths takes the train split, any other flag the validation split.
+    """
     named = named_paths(paths, flag)
     if not named:
         return []
     folders: list[str | None] = [None] * len(named)
     with settings.run.main_process_first(local=False, desc="tokenizing"):
         if settings.run.process_index == 0:
-            folders = [str(_as_corpus(path, settings, tokenizer)) for _, path in named]
+            split = "train" if flag == "--data_paths" else "validation"
+            folders = [str(_as_corpus(path, settings, tokenizer, split)) for _, path in named]
     folders = broadcast_object_list(folders)
     return [(name, folder) for (name, _), folder in zip(named, folders, strict=True)]
 
@@ -38,12 +44,22 @@ def open_mixture(
     return mixture
 
 
-def _as_corpus(path: str, settings: Settings, tokenizer: str) -> Path:
+def _as_corpus(path: str, settings: Settings, tokenizer: str, split: str) -> Path:
     if (Path(path) / FILE_NAME).is_file():
         return Path(path)
-    data = settings.data
-    source = TextSource(path, text_field=data.text_field, sample_by=data.sample_by)
-    build = TextBuild(source, tokenizer, skip_bad_lines=data.on_bad_line == "skip")
-    folder = Path(settings.run.output_dir).parent / CACHE / digest_of(build.spec)[:16]
+    data, beside = settings.data, Path(settings.run.output_dir).parent
+    skip_bad_lines = data.on_bad_line == "skip"
+    if is_mixture(path):
+        source = TextSource(str(_prepared(path, beside / PREPARED, split, skip_bad_lines)))
+    else:
+        source = TextSource(path, text_field=data.text_field, sample_by=data.sample_by)
+    build = TextBuild(source, tokenizer, skip_bad_lines=skip_bad_lines)
+    folder = beside / CACHE / digest_of(build.spec)[:16]
     build_corpus(build, folder)
     return folder
+
+
+def _prepared(path: str, folder: Path, split: str, skip_bad_lines: bool) -> Path:
+    """The prepared file of a split of a mixture; it is made where it is missing."""
+    mixer = DatasetMixer.from_yaml(path, skip_bad_lines=skip_bad_lines)
+    return mixer.prepare_dataset(folder / f"{mixer.name}_{SPLIT_SUFFIXES[split]}.jsonl", split)
