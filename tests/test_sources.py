@@ -1,5 +1,6 @@
 """Sources of text: every document once, however it is stored and cut."""
 
+import csv
 import gzip
 import json
 import os
@@ -103,7 +104,9 @@ def test_packed_and_parquet_files_hold_what_the_plain_file_holds(tmp_path):
     values = ["a", "два\nстроки", "😀" * 100_000, "d"]
     paths = packed(tmp_path, json_lines(*values), "a.jsonl")
     pq.write_table(pa.table({"id": [1, 2, 3, 4], "text": values}), tmp_path / "a.parquet", row_group_size=1)
-    for path in [*paths, tmp_path / "a.parquet"]:
+    with open(tmp_path / "a.csv", "w", encoding="utf-8-sig", newline="") as file:
+        csv.writer(file).writerows([["id", "text"], *enumerate(values)])
+    for path in [*paths, tmp_path / "a.parquet", tmp_path / "a.csv"]:
         assert texts(TextSource(str(path))) == values
     source = TextSource(str(tmp_path / "a.parquet"))
     assert [(u.start, u.stop) for u in source.units(1)] == [(0, 1), (1, 2), (2, 3), (3, 4)]
@@ -191,14 +194,26 @@ def test_a_table_without_a_column_of_texts_is_refused(tmp_path):
     assert "has no column 'text'; its columns are story, id" in refusal(tmp_path / "a.parquet")
     assert "column 'id' holds int64 and not strings" in refusal(tmp_path / "a.parquet", text_field="id")
     assert texts(TextSource(str(tmp_path / "a.parquet"), text_field="story")) == ["a"]
+    (tmp_path / "a.csv").write_text("story,id\na,1\n")
+    assert "a.csv has no column 'text'; its columns are story, id" in refusal(tmp_path / "a.csv")
+    assert texts(TextSource(str(tmp_path / "a.csv"), text_field="story")) == ["a"]
+
+
+def test_a_damaged_csv_is_refused_with_its_line(tmp_path):
+    (tmp_path / "a.csv").write_text('text,id\n"a",1\n"b"c,2\n')
+    assert "a.csv behind line 2: " in refusal(tmp_path / "a.csv")
+    (tmp_path / "a.csv").write_bytes(b"text,id\na,1\n\xff,2\n")
+    assert "a.csv behind line " in refusal(tmp_path / "a.csv")
+    (tmp_path / "a.csv").write_text("text,id\na,1\n,2\n")
+    assert texts(TextSource(str(tmp_path / "a.csv"))) == ["a"]
 
 
 def test_names_without_text_are_refused(tmp_path):
     (tmp_path / "empty.txt").touch()
-    (tmp_path / "a.csv").write_text("a,b")
+    (tmp_path / "a.tsv").write_text("a,b")
     (tmp_path / "folder").mkdir()
     assert "empty.txt is empty" in refusal(tmp_path / "empty.txt")
-    assert "a.csv ends in none of .txt .jsonl" in refusal(tmp_path / "a.csv")
+    assert "a.tsv ends in none of .txt .jsonl" in refusal(tmp_path / "a.tsv")
     assert "folder holds no .txt .jsonl" in refusal(tmp_path / "folder")
     for name in ("./nowhere", "nowhere.jsonl", "/nowhere/at/all"):
         assert f"{name!r} does not exist; give a file or folder of .txt .jsonl" in refusal(name)

@@ -1,9 +1,11 @@
-"""Documents within one file of text: JSON lines, plain text, either packed with gzip or zstandard, and parquet.
+"""Documents within one file of text: JSON lines, plain text, either packed with gzip or zstandard, CSV and parquet.
 
 A document has a position in its file: the byte on which it starts in a plain file, its row (from 0) in a packed file or
-a table. A plain file can be read in byte ranges, a table in ranges of row groups, a packed file as a whole only.
+a table. A plain file can be read in byte ranges, parquet in ranges of row groups, a packed file and CSV, whose values
+may hold line ends, as a whole only.
 """
 
+import csv
 import gzip
 import json
 import zlib
@@ -17,7 +19,7 @@ from metalang.errors import ConfigError
 from metalang.text.names import first_line
 from metalang.text.zstd import open_zstd
 
-SUFFIXES = (".txt", ".jsonl", ".txt.gz", ".jsonl.gz", ".txt.zst", ".jsonl.zst", ".parquet")
+SUFFIXES = (".txt", ".jsonl", ".csv", ".txt.gz", ".jsonl.gz", ".txt.zst", ".jsonl.zst", ".parquet")
 SAMPLE_BY = ("document", "paragraph", "line")
 MAX_DOCUMENT_BYTES = 2**26
 """The largest .txt file that is one document: tokenizing takes about 105 bytes of memory a character."""
@@ -81,12 +83,34 @@ class TextFile:
 
     def read(self, start: int, stop: int, bad_lines: BadLines) -> Iterator[tuple[int, str]]:
         """Position and text of the documents that start in a range. What has no text is counted and left out."""
-        rows = self._table_rows if self.suffix == ".parquet" else self._line_rows
+        rows = {".parquet": self._table_rows, ".csv": self._csv_rows}.get(self.suffix, self._line_rows)
         for position, text in rows(start, stop, bad_lines):
             if text and not text.isspace():
                 yield position, text
             else:
                 bad_lines.num_empty += 1
+
+    def _csv_rows(self, start: int, stop: int, bad_lines: BadLines) -> Iterator[tuple[int, str | None]]:
+        """The column of the texts; the first line names the columns (RFC 4180, section 2)."""
+        csv.field_size_limit(MAX_DOCUMENT_BYTES)
+        with open(self.path, encoding="utf-8-sig", newline="") as file:
+            rows = csv.DictReader(file, strict=True)
+            try:
+                columns = list(rows.fieldnames or [])
+                if self.text_field not in columns:
+                    raise ConfigError(
+                        f"{self.path} has no column {self.text_field!r}; its columns are {', '.join(columns)} "
+                        "(see --text_field)"
+                    )
+                for number, row in enumerate(rows):
+                    text = row[self.text_field]
+                    yield number, text and text.replace("\r\n", "\n")
+            except csv.Error as error:
+                raise ConfigError(f"{self.path} behind line {rows.line_num:,}: {error}; mend it") from None
+            except UnicodeDecodeError as error:
+                raise ConfigError(
+                    f"{self.path} behind line {rows.line_num:,}: no UTF-8: {error.reason}; mend it"
+                ) from None
 
     def _line_rows(self, start: int, stop: int, bad_lines: BadLines) -> Iterator[tuple[int, str]]:
         is_json = self.suffix.startswith(".jsonl")
