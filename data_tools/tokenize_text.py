@@ -2,8 +2,8 @@
 
     python data_tools/tokenize_text.py wiki.jsonl --tokenizer EleutherAI/pythia-14m --output_dir corpora/wiki
 
-SOURCE is a file or folder of .txt, .jsonl(.gz/.zst), .csv or .parquet, a hub dataset (streamed), or pydoc: (the English of
-Python's own language reference; pydoc:numpy,pandas adds the docstrings of installed packages).
+SOURCE is a file or folder of .txt, .jsonl(.gz/.zst), .csv or .parquet, a hub dataset (streamed), or pydoc: (the
+English of Python's own language reference; pydoc:numpy,pandas adds the docstrings of installed packages).
 A held-out part: once with --split train, once with --split validation, both with the same --validation_ratio.
 Running it again does nothing when the corpus is there, and goes on where a killed build stopped.
 """
