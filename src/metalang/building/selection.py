@@ -4,10 +4,12 @@ A text belongs to the validation split where its hash falls below `validation_ra
 sides. A pool that is asked for more lines than it has is read again from its first, in another order each time.
 """
 
+import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from math import ceil
 from pathlib import Path
+from typing import BinaryIO
 
 import numpy as np
 
@@ -18,6 +20,7 @@ from metalang.mixing.shares import apportioned
 from metalang.seeds import key_for
 
 _CHUNK_LINES = 2**12
+_MAX_OPEN_FILES = 256
 
 
 @dataclass(frozen=True)
@@ -130,16 +133,19 @@ class _Reader:
     def __init__(self, pool: Pool) -> None:
         self._units = list(pool.lines())
         self._ends = np.cumsum([len(table) - 1 for _, table in self._units])
-        self._open: dict[int, np.ndarray] = {}
+        self._open: dict[int, BinaryIO] = {}
 
     def line(self, place: int) -> bytes:
         unit = int(np.searchsorted(self._ends, place, side="right"))
         path, table = self._units[unit]
         within = place - (int(self._ends[unit]) - (len(table) - 1))
         start, stop = int(table["start"][within]), int(table["start"][within + 1])
-        return self._content(unit, path)[start:stop].tobytes()
+        return os.pread(self._file(unit, path).fileno(), stop - start, start)
 
-    def _content(self, unit: int, path: Path) -> np.ndarray:
+    def _file(self, unit: int, path: Path) -> BinaryIO:
+        """Read by position, not mapped: pages of a map would count as this process's memory."""
         if unit not in self._open:
-            self._open[unit] = np.memmap(path, dtype=np.uint8, mode="r").view(np.ndarray)
+            if len(self._open) >= _MAX_OPEN_FILES:
+                self._open.pop(next(iter(self._open))).close()
+            self._open[unit] = open(path, "rb")
         return self._open[unit]
