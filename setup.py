@@ -34,6 +34,7 @@ setup(
     install_requires=[
         "accelerate>=1.10",
         "datasets>=4.0",
+        "datatrove>=0.9",
         "deepspeed>=0.18",
         "hjson>=3.1",
         "huggingface_hub>=1.0",

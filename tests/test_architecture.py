@@ -20,6 +20,7 @@ SIDEWAYS = {
     ("training", "building"),
     ("specs", "sizes"),
     ("text", "ids"),
+    ("text", "specs"),
     ("seeds", "kernels"),
     ("files", "errors"),
 }

@@ -280,7 +280,7 @@ FAULTS = {
     "negative": ({"split": {"split_ratio": [1.2, -0.1, -0.1]}}, "split_ratio .* has a share below 0"),
     "two_ratios": ({"split": {"split_ratio": [0.9, 0.1]}}, "split.split_ratio"),
     "share_of_nothing": ({"domains": _parts(1.0, 0.0)}, "domains.1.share: .*greater than 0"),
-    "no_domain": ({"domains": []}, "domains: .*at least 1 item"),
+    "no_domain": ({"domains": []}, "domains has 0 parts; give 1 to 65,536"),
     "unknown_type": (
         {"domains": [{"domain": {"type": "revers"}}]},
         "domains.0.domain: type 'revers' is no domain; did",

@@ -87,12 +87,14 @@ class Dataset(Spec):
     name: str = "dataset"
     seed: int = 0
     num_token: Size | None = Field(default=None, ge=1, le=_MAX_TOKENS)
-    domains: tuple[Part, ...] = Field(min_length=1, max_length=2**16)
+    domains: tuple[Part, ...]
     split: Split = Split()
     control: ControlName = "none"
 
     @model_validator(mode="after")
     def _is_consistent(self):
+        if not 1 <= len(self.domains) <= 2**16:
+            raise ValueError(f"domains has {len(self.domains):,} parts; give 1 to 65,536")
         self.shares  # noqa: B018 - raises where they do not sum to 1
         if self.num_symbols > 2**31:
             raise ValueError(f"the domains and their marks need {self.num_symbols:,} symbols; 2**31 is the most")
@@ -211,8 +213,9 @@ def _from_domain(value: dict[str, Any]) -> dict[str, Any]:
     """A dataset of one domain, whose own keys are those that neither a dataset nor a part of one has."""
     value = from_short_form(value)
     if "promoter_length_range" in value:
-        low, high = value.pop("promoter_length_range")
-        value["promoter_length"] = {"min": low, "max": high}
+        lengths = value.pop("promoter_length_range")
+        is_pair = isinstance(lengths, list) and len(lengths) == 2
+        value["promoter_length"] = dict(zip(("min", "max"), lengths, strict=True)) if is_pair else lengths
     of_dataset = {key: value.pop(key) for key in list(value) if key in Dataset.model_fields}
     of_part = {key: value.pop(key) for key in list(value) if key in Part.model_fields}
     return {"name": value.get("type", "dataset"), **of_dataset, "domains": [{**of_part, "domain": value}]}

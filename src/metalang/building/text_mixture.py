@@ -6,7 +6,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from pydantic import Field
+from pydantic import Field, model_validator
 from tqdm import tqdm
 
 from metalang.building.executors import Executor, LocalExecutor
@@ -60,9 +60,15 @@ class TextMixture(Spec):
     """A mixture of texts. A source that is short is read again, at most `max_epochs` times."""
 
     metadata: Metadata = Metadata()
-    datasets: tuple[TextPart, ...] = Field(min_length=1)
+    datasets: tuple[TextPart, ...]
     validation: Validation = Validation()
     max_epochs: float = Field(default=4.0, gt=0.0)
+
+    @model_validator(mode="after")
+    def _has_parts(self):
+        if not self.datasets:
+            raise ValueError("datasets is empty; give a source or more")
+        return self
 
 
 @dataclass(frozen=True)
