@@ -69,6 +69,14 @@ def test_documents_are_read_by_number(folder):
     assert corpus.documents_per_source() == {"toy": (3, 9)}
 
 
+@pytest.mark.parametrize(
+    ("part", "starts", "lengths"),
+    [((0, 9), [0, 3, 5], [3, 2, 4]), ((1, 6), [3, 5], [2, 4]), ((3, 5), [3], [2]), ((1, 3), [], []), ((6, 9), [], [])],
+)
+def test_documents_are_found_by_where_they_begin(folder, part, starts, lengths):
+    assert [found.tolist() for found in Corpus(folder).documents_from(*part)] == [starts, lengths]
+
+
 def test_ids_take_two_bytes_up_to_65536_ids_and_four_beyond(tmp_path):
     assert _write(tmp_path / "a", [[([5, 65_535], None)]], vocab_size=65_536).dtype == "uint16"
     assert _write(tmp_path / "b", [[([5, 65_536], None)]], vocab_size=65_537).dtype == "int32"

@@ -68,6 +68,24 @@ class Corpus:
         ids, predicted = self.read(offset + start, offset + end)
         return ids, predicted, shard.table[within]
 
+    def documents_from(self, start: int, stop: int) -> tuple[np.ndarray, np.ndarray]:
+        """Where the documents that begin in [start, stop) of the stream begin, and their lengths, (n,) int64 each."""
+        number = int(np.searchsorted(self._token_ends, start, side="right"))
+        starts, lengths = [np.zeros(0, dtype=np.int64)], [np.zeros(0, dtype=np.int64)]
+        while number < len(self._entries):
+            shard = self._shard(number)
+            offset = int(self._token_ends[number]) - shard.entry.num_tokens
+            if offset >= stop:
+                break
+            ends = shard.document_ends
+            begin, end = (
+                int(np.searchsorted(ends, place - offset)) + 1 if place > offset else 0 for place in (start, stop)
+            )
+            lengths.append(shard.lengths[begin:end].astype(np.int64))
+            starts.append(offset + ends[begin:end] - lengths[-1])
+            number += 1
+        return np.concatenate(starts), np.concatenate(lengths)
+
     def frequencies(self) -> np.ndarray:
         """How often each id occurs, (vocab_size,) int64; reads all ids."""
         counts = np.zeros(self.manifest.vocab_size, dtype=np.int64)
