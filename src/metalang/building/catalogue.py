@@ -8,9 +8,12 @@ from tqdm import tqdm
 
 from metalang.building.dataset import Dataset
 from metalang.corpus import Corpus
-from metalang.domains import Domain, domain_types, read_domain
+from metalang.domains import Domain, Sequences, domain_types, read_domain
+from metalang.domains.drawing import drawn_in_two_lines
 from metalang.errors import ConfigError, CorpusError
 from metalang.specs import as_spec, nearest
+
+_SHOWN_SYMBOLS = 96
 
 
 def domain_table(presets: Path) -> str:
@@ -40,7 +43,7 @@ def domain_table(presets: Path) -> str:
 
 
 def domain_page(name: str, presets: Path, *, num_rows: int) -> str:
-    """The definition of a type, its parameters as in its preset, and its first rows; predicted symbols in ⟦ ⟧."""
+    """The definition of a type, its parameters as in its preset, and its first rows, inputs above predictions."""
     kinds = domain_types()
     if name not in kinds:
         raise ConfigError(f"{name!r} is no domain; {nearest(name, list(kinds))}")
@@ -53,8 +56,17 @@ def domain_page(name: str, presets: Path, *, num_rows: int) -> str:
     path = presets / f"{name}.json"
     domain = read_domain(path)
     page += [f"as in {path}:", domain.model_dump_json(indent=2), ""]
-    page += [f"row {number}: {domain.drawn(number)}" for number in range(num_rows)]
-    return "\n".join(page)
+    for number in range(num_rows):
+        row = domain.sample(domain.key(0, "train"), number, 1)
+        page += [f"row {number}, {len(row.symbols):,} symbols", _shown(row), ""]
+    return "\n".join(page).rstrip()
+
+
+def _shown(row: Sequences) -> str:
+    """A row in two lines, its first symbols where it is long."""
+    drawn = drawn_in_two_lines(row.symbols[:_SHOWN_SYMBOLS], row.predicted[:_SHOWN_SYMBOLS])
+    more = len(row.symbols) - _SHOWN_SYMBOLS
+    return f"{drawn}\n... {more:,} more" if more > 0 else drawn
 
 
 def domain_document(presets: Path) -> str:
