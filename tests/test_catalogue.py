@@ -59,7 +59,7 @@ def test_the_table_names_every_preset():
 def test_a_page_shows_definition_parameters_and_rows():
     page = domain_page("identity", PRESETS, num_rows=2)
     assert "y = x." in page and '"size": 10000' in page and "row 1, " in page
-    two = domain_page("depo", PRESETS, num_rows=1).splitlines()
+    two = domain_page("addition", PRESETS, num_rows=1).splitlines()
     assert any(line.startswith("input ") for line in two) and any(line.startswith("predicted ") for line in two)
 
 
