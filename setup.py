@@ -34,18 +34,22 @@ setup(
     install_requires=[
         "accelerate>=1.10",
         "datasets>=4.0",
-        "datatrove>=0.9",
+        "datatrove>=0.10",
         "deepspeed>=0.18",
         "hjson>=3.1",
         "huggingface_hub>=1.0",
+        "loguru>=0.7",
         "matplotlib>=3.9",
         "numba>=0.61",
         "numpy>=2.0",
         "protobuf>=5.0",
+        "py3langid>=0.4",
         "pyarrow>=18.0",
         "pydantic>=2.10",
         "pyyaml>=6.0",
+        "regex>=2024.11",
         "sentencepiece>=0.2",
+        "spacy>=3.8",
         "tokenizers>=0.22",
         "torch>=2.8",
         "tqdm>=4.66",
@@ -54,5 +58,13 @@ setup(
         "xxhash>=3.5",
         "zstandard>=0.23",
     ],
-    extras_require={"dev": ["hypothesis>=6.100", "jsonschema>=4.20", "pytest>=8.0", "ruff>=0.12"]},
+    extras_require={
+        "dev": [
+            "fasttext-numpy2-wheel>=0.9.2",
+            "hypothesis>=6.100",
+            "jsonschema>=4.20",
+            "pytest>=8.0",
+            "ruff>=0.12",
+        ]
+    },
 )

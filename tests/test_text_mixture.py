@@ -107,10 +107,14 @@ def test_what_a_filter_refuses_is_counted_and_kept_on_request(tmp_path):
     path = _mixture(tmp_path, part)
     DatasetMixer.from_yaml(path, keep_rejected=True).prepare_dataset(tmp_path / "out.jsonl")
     rejected = next(tmp_path.glob("pools/one-*/*.rejected.jsonl")).read_text().splitlines()
-    assert [json.loads(line)["reason"] for line in rejected] == ["too_short", "too_long"]
+    assert [json.loads(line)["reason"] for line in rejected] == ["too_few_chars", "too_many_chars"]
     assert sorted(line["text"] for line in map(json.loads, (tmp_path / "out.jsonl").open())) == ["abc", "abcd"]
     stats = json.loads((tmp_path / "out.stats.json").read_text())["sources"]["one"]
-    assert (stats["filter length: too_short"], stats["filter length: too_long"], stats["written"]) == (1, 1, 2)
+    assert (stats["filter length: too_few_chars"], stats["filter length: too_many_chars"], stats["written"]) == (
+        1,
+        1,
+        2,
+    )
 
 
 def test_a_changed_mixture_is_prepared_again_and_an_equal_one_is_left_alone(tmp_path):
@@ -174,7 +178,7 @@ def test_the_command_line_writes_splits_corpora_and_a_table(tmp_path):
     printed = subprocess.run(command, capture_output=True, text=True, check=True).stdout
     assert (tmp_path / "out/p_mix_train.jsonl").exists() and (tmp_path / "out/p_mix_val.jsonl").exists()
     assert Corpus(tmp_path / "out/corpora/p_mix_train").manifest.num_documents == 90
-    assert "too long" in printed and "300" in printed and "tokens" in printed
+    assert "too many chars" in printed and "300" in printed and "tokens" in printed
 
 
 @pytest.mark.slow

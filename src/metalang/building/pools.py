@@ -70,7 +70,7 @@ class PoolWork:
             "kind": "pool",
             "name": self.name,
             "source": self.source.identity(),
-            "filters": [each.model_dump(mode="json") | {"fingerprint": each.fingerprint} for each in self.filters],
+            "filters": [each.model_dump(mode="json") | each.identity() for each in self.filters],
             "max_samples": self.max_samples,
             "skip_bad_lines": self.skip_bad_lines,
             "keep_rejected": self.keep_rejected,
