@@ -101,6 +101,22 @@ def test_equal_texts_are_kept_once_wherever_they_stand(tmp_path, monkeypatch):
     assert (stats["one"]["duplicates"], stats["two"]["duplicates"]) == (1, 2)
 
 
+def test_texts_that_are_alike_are_kept_once_on_request(tmp_path):
+    def story(place):
+        letters = ((97 + (place * 7 + word * word) % 26, 97 + word % 26) for word in range(200))
+        return " ".join(f"{chr(one)}{chr(other)}x" for one, other in letters)
+
+    near = f"{story(3)} end"
+    one = {"name": "one", "source": _lines(tmp_path / "one.jsonl", [story(1), story(3)]), "mix_ratio": 0.5}
+    two = {"name": "two", "source": _lines(tmp_path / "two.jsonl", [near, story(5)]), "mix_ratio": 0.5}
+    assert near != story(3)
+    path = _mixture(tmp_path, one, two, deduplicate={"near": {}})
+    texts = {line["text"] for line in _prepared(path, tmp_path / "out.jsonl")}
+    assert story(3) in texts and near not in texts
+    stats = json.loads((tmp_path / "out.stats.json").read_text())["sources"]
+    assert (stats["one"]["duplicates"], stats["two"]["duplicates"]) == (0, 1)
+
+
 def test_what_a_filter_refuses_is_counted_and_kept_on_request(tmp_path):
     part = {"name": "one", "source": _lines(tmp_path / "one.jsonl", ["abc", "a", "abcdefgh", "abcd"]), "mix_ratio": 1.0}
     part["filters"] = [{"type": "length", "min_chars": 2, "max_chars": 5}]

@@ -6,10 +6,11 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from pydantic import Field, model_validator
 from tqdm import tqdm
 
-from metalang.building.executors import Executor, LocalExecutor
+from metalang.building.executors import Executor, LocalExecutor, available_cores
 from metalang.building.pools import Pool, PoolWork
 from metalang.building.selection import Chosen, Selection
 from metalang.building.units import make
@@ -19,6 +20,7 @@ from metalang.mixing import parse_shares
 from metalang.seeds import digest_of
 from metalang.specs import Size, Spec, as_spec, faults_of, read_config
 from metalang.text.filters import AnyFilter
+from metalang.text.near_duplicates import MinHash, near_duplicate_lines
 from metalang.text.sources import TextSource
 
 SPLIT_SUFFIXES = {"train": "train", "validation": "val"}
@@ -56,12 +58,19 @@ class Validation(Spec):
     ratio: float = Field(default=0.0, ge=0.0, lt=1.0)
 
 
+class Deduplicate(Spec):
+    """Equal texts are kept once, always; with `near` so are texts that MinHash finds alike, the first of them."""
+
+    near: MinHash | None = None
+
+
 class TextMixture(Spec):
     """A mixture of texts. A source that is short is read again, at most `max_epochs` times."""
 
     metadata: Metadata = Metadata()
     datasets: tuple[TextPart, ...]
     validation: Validation = Validation()
+    deduplicate: Deduplicate = Deduplicate()
     max_epochs: float = Field(default=4.0, gt=0.0)
 
     @model_validator(mode="after")
@@ -139,8 +148,9 @@ class DatasetMixer:
         stats_file = output.with_suffix(".stats.json")
         if output.exists() and stats_file.exists() and read_json(stats_file)["spec"] == digest_of(spec):
             return output
-        pools = self._pools(works, Path(cache_dir or output.parent / POOLS), executor or LocalExecutor())
-        selection = self._selection(pools)
+        cache = Path(cache_dir or output.parent / POOLS)
+        pools = self._pools(works, cache, executor or LocalExecutor())
+        selection = self._selection(pools, cache)
         chosen = selection.train if split == "train" else selection.validation
         with alone(output):
             _write_lines(selection, split, output, sum(each.num_lines for each in chosen))
@@ -163,18 +173,30 @@ class DatasetMixer:
     def _pools(self, works: list[PoolWork], cache: Path, executor: Executor) -> dict[str, Pool]:
         return {work.name: make(work, cache / f"{work.name}-{digest_of(work.spec)[:16]}", executor) for work in works}
 
-    def _selection(self, pools: dict[str, Pool]) -> Selection:
+    def _selection(self, pools: dict[str, Pool], cache: Path) -> Selection:
         mixture = self.mixture
         selection = Selection(
             pools,
             parse_shares([part.mix_ratio for part in mixture.datasets], "mix_ratio"),
             max_samples=[part.max_samples for part in mixture.datasets],
-            dropped={},
+            dropped=self._near_duplicates(pools, cache),
             validation_ratio=mixture.validation.ratio,
             seed=mixture.metadata.seed,
         )
         selection.require_epochs(mixture.max_epochs)
         return selection
+
+    def _near_duplicates(self, pools: dict[str, Pool], cache: Path) -> dict[str, np.ndarray]:
+        """For each pool the places of its lines that are like one before it, there or in a pool before."""
+        config = self.mixture.deduplicate.near
+        if config is None:
+            return {}
+        files = [path for pool in pools.values() for path, _ in pool.lines()]
+        lines = near_duplicate_lines(files, config, scratch=cache, num_workers=available_cores())
+        ends = np.cumsum([sum(pool.num_lines) for pool in pools.values()])
+        cuts = np.searchsorted(lines, [0, *ends])
+        starts = [0, *ends[:-1]]
+        return {name: lines[cuts[n] : cuts[n + 1]] - starts[n] for n, name in enumerate(pools)}
 
     def _sources(self, mixture: TextMixture | None) -> list[Callable[[], object]]:
         parts = mixture.datasets if mixture else ()

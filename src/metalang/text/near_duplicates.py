@@ -64,21 +64,33 @@ def near_duplicates(folder: Path, config: MinHash, *, scratch: Path, num_workers
     """Ids of the documents to drop, in the order of the documents: all of a cluster but its first.
 
     `folder` holds .jsonl files of `{"id": ..., "text": ...}`; their order is that of the files' names and of the lines.
-    What is dropped depends on that order and on `config`, not on the files' sizes or the number of workers. Signatures
-    (`num_buckets * (hashes_per_bucket * 8 + 4)` bytes a document) lie in `scratch` until it returns; memory grows with
-    the number of duplicates, and with the largest text. Raises ConfigError for a line without an id or a text.
+    See `near_duplicate_lines`. Raises ConfigError for a line without an id or a text.
     """
-    require_words(config.language)
     files = sorted(folder.glob("*.jsonl"))
     if not files:
         raise ConfigError(f"{folder} holds no .jsonl file; near-duplicates are looked for in those")
+    dropped = set(near_duplicate_lines(files, config, scratch=scratch, num_workers=num_workers).tolist())
+    return [id for line, (id, _) in enumerate(_documents(files)) if line in dropped]
+
+
+def near_duplicate_lines(files: list[Path], config: MinHash, *, scratch: Path, num_workers: int = 1) -> np.ndarray:
+    """The lines to drop of all files of `{"text": ...}`, numbered from 0 one file after the other, (n,) int64.
+
+    What is dropped depends on the order of the documents and on `config`, not on the files' sizes or the number of
+    workers. Signatures (`num_buckets * (hashes_per_bucket * 8 + 4)` bytes a document) lie in `scratch` until it
+    returns; memory grows with the number of duplicates, and with the largest text.
+    """
+    require_words(config.language)
     parts = [part.tolist() for part in np.array_split(np.array(files, object), min(len(files), _MAX_PARTS))]
     scratch.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=scratch) as name:
         work = Path(name)
         _run_all(partial(sign, work=work, config=config), enumerate(parts), num_workers)
         _run_all(partial(match, work=work, config=config), range(config.num_buckets), num_workers)
-        return _ids_at(parts, cluster(work, config))
+        places = cluster(work, config)
+    firsts = np.cumsum([0, *(sum(1 for path in part for _ in open(path, "rb")) for part in parts)])
+    found = [np.asarray(places[part], dtype=np.int64) + firsts[part] for part in sorted(places)]
+    return np.concatenate([np.zeros(0, np.int64), *found])
 
 
 def sign(part: tuple[int, list[Path]], *, work: Path, config: MinHash) -> None:
@@ -183,17 +195,12 @@ def _documents(files: list[Path]) -> Iterator[tuple[DocumentId, str]]:
 def _document(line: bytes, path: Path, number: int) -> tuple[DocumentId, str]:
     try:
         value = json.loads(line)
-        if isinstance(value["id"], DocumentId) and isinstance(value["text"], str):
-            return value["id"], value["text"]
+        if (
+            isinstance(value, dict)
+            and isinstance(value.get("id", number), DocumentId)
+            and isinstance(value["text"], str)
+        ):
+            return value.get("id", number), value["text"]
     except (ValueError, KeyError, TypeError):
         pass
     raise ConfigError(f'{path} line {number:,} is no {{"id": number or string, "text": string}}; write the file again')
-
-
-def _ids_at(parts: list[list[Path]], places: dict[int, np.ndarray]) -> list[DocumentId]:
-    """Ids of the documents at some places of parts, in order."""
-    found: list[DocumentId] = []
-    for part in sorted(places):
-        wanted = set(places[part].tolist())
-        found += [id for place, (id, _) in enumerate(_documents(parts[part])) if place in wanted]
-    return found
