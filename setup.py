@@ -48,6 +48,7 @@ setup(
         "pydantic>=2.10",
         "pyyaml>=6.0",
         "regex>=2024.11",
+        "requests>=2.32",
         "sentencepiece>=0.2",
         "spacy>=3.8",
         "tokenizers>=0.22",

@@ -12,6 +12,7 @@ import argparse
 from pathlib import Path
 
 from metalang.building import build_corpus, read_dataset, synthetic_builds
+from metalang.building.corpora import require_room
 from metalang.building.executors import add_executor_flags, executor_of
 from metalang.building.inspection import describe_corpus
 from metalang.corpus import Corpus
@@ -46,7 +47,10 @@ def main() -> None:
             control=args.control,
             split_ratio=args.split_ratio,
         )
-        for build in synthetic_builds(dataset):
+        builds = synthetic_builds(dataset)
+        for build in builds:
+            require_room(build, args.output_dir / build.split)
+        for build in builds:
             build_corpus(build, args.output_dir / build.split, executor_of(args))
             print(describe_corpus(Corpus(args.output_dir / build.split)))
 

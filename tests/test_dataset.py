@@ -136,6 +136,20 @@ def test_marked_rows_on_disk_pass_their_check_and_broken_ones_are_named(tmp_path
             check_rows(Corpus(tmp_path / str(place)))
 
 
+def test_a_symbol_that_the_dataset_does_not_have_is_named(tmp_path):
+    build = synthetic_builds(
+        _dataset({"domain": {"type": "lime_deduct"}}, num_token=2000, split={"split_ratio": [1, 0, 0]})
+    )[0]
+    domain = build.dataset.domains[0].domain
+    rows = domain.sample(1, 0, 1)
+    rows.symbols[30] = domain.num_symbols + 5
+    writer = ShardWriter(tmp_path, 0, build.ids.vocab_size + 10)
+    writer.append(Documents(rows.symbols, rows.ends, rows.ends, rows.predicted))
+    write_manifest(tmp_path, [writer.finish()], ids=build.ids, sources=build.sources, spec=build.spec)
+    with pytest.raises(CorpusError, match="position 30: symbol 1046 is not below 1041"):
+        check_rows(Corpus(tmp_path))
+
+
 def test_marks_take_the_mask_of_what_they_stand_at():
     rows = Sequences(np.array([40, 3, 40, 2, 50, 51]), np.array([4, 6]), np.array([0, 0, 1, 1, 1, 1], bool))
     marked = Marks(promoter=(90, 91), delimiter=(92, 93)).on(rows)
@@ -277,6 +291,12 @@ def _parts(*shares):
 FAULTS = {
     "shares": ({"domains": _parts(0.5, 0.4)}, "share 0.5 0.4 sum to 0.9 and should sum to 1"),
     "ratios": ({"split": {"split_ratio": [0.8, 0.1, 0.2]}}, "split: split_ratio 0.8 0.1 0.2 sum to 1.1 and should"),
+    "no_shares": ({"split": {"split_ratio": [0, 0, 0]}}, "split_ratio .*sum to 0 and should sum to 1"),
+    "one_length": ({"domains": [{"domain": COPY, "promoter_length": [4]}]}, "promoter_length"),
+    "no_path": (
+        {"domains": [{"domain": COPY | {"vocabulary": {"size": 5, "distribution": {"type": "corpus", "path": 5}}}}]},
+        "distribution.corpus.path",
+    ),
     "negative": ({"split": {"split_ratio": [1.2, -0.1, -0.1]}}, "split_ratio .* has a share below 0"),
     "two_ratios": ({"split": {"split_ratio": [0.9, 0.1]}}, "split.split_ratio"),
     "share_of_nothing": ({"domains": _parts(1.0, 0.0)}, "domains.1.share: .*greater than 0"),
@@ -306,6 +326,18 @@ def test_a_faulty_dataset_gets_one_clear_line(tmp_path, changes, message):
     with pytest.raises(ConfigError, match=message) as caught:
         synthetic_builds(read_dataset(path))
     assert "\n" not in str(caught.value)
+
+
+def test_a_folder_of_another_dataset_is_refused_before_anything_is_built(tmp_path):
+    (tmp_path / "copy.json").write_text(json.dumps(COPY))
+    command = [
+        sys.executable, ROOT / "data_tools/synthesize.py", "--num_token", "2K", "--data_config", tmp_path / "copy.json",
+        "--output_dir", tmp_path / "out",
+    ]  # fmt: skip
+    subprocess.run([*command, "--split_ratio", "0", "0", "1"], check=True, capture_output=True)
+    done = subprocess.run([*command, "--seed", "1"], capture_output=True, text=True, check=False)
+    assert done.returncode == 1 and "out/test holds another corpus" in done.stderr
+    assert [path.name for path in (tmp_path / "out").iterdir()] == ["test"]
 
 
 def test_the_command_line_writes_three_corpora_and_says_so(tmp_path):

@@ -584,3 +584,13 @@ def test_a_faulty_description_gets_one_clear_line(name, parameters, message):
     with pytest.raises(ConfigError, match=message) as caught:
         as_spec(domain_types()[name], parameters, "domain.json")
     assert str(caught.value).startswith("domain.json") and "\n" not in str(caught.value)
+
+
+def test_a_chain_is_no_cycle():
+    domain = _domain("depo", num_nodes=3, alphabet_size=9, name_length=1, num_questions=1)
+    row = domain.sample(0, 0, 1)
+    symbols = row.symbols.copy()
+    assert symbols.tolist() == [42, 43, 41, 42, 43, 41, 56, 42, 43, 2]
+    symbols[5] = 44  # 42 -> 43, 41 -> 42, 43 -> 44
+    with pytest.raises(CorpusError, match="the 3 edges form no cycle"):
+        domain.check(symbols, row.predicted)

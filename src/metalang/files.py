@@ -2,6 +2,7 @@
 
 import fcntl
 import glob
+import hashlib
 import json
 import os
 from collections.abc import Iterator
@@ -21,7 +22,12 @@ def aside(path: Path) -> Path:
 
 def publish(path: Path) -> None:
     """Gives a finished file that was written aside its name, in one step, and makes it last."""
-    os.replace(aside(path), path)
+    publish_as(aside(path), path)
+
+
+def publish_as(unfinished: Path, path: Path) -> None:
+    """Gives a finished file or folder, synced before, its name in one step, and makes that last."""
+    os.replace(unfinished, path)
     folder = os.open(path.parent, os.O_RDONLY)
     try:
         os.fsync(folder)
@@ -63,3 +69,16 @@ def write_json(path: Path, value: Any) -> None:
     """Writes a JSON value, readable by people, whole or not at all."""
     with written(path) as file:
         file.write((json.dumps(value, indent=2, ensure_ascii=False) + "\n").encode())
+
+
+def sha256_of(path: Path) -> str:
+    """64 hexadecimal digits that name what a file holds.
+
+    >>> sha256_of(Path(os.devnull))[:16]
+    'e3b0c44298fc1c14'
+    """
+    digest = hashlib.sha256()
+    with open(path, "rb") as file:
+        while block := file.read(2**20):
+            digest.update(block)
+    return digest.hexdigest()

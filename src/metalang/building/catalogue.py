@@ -4,6 +4,7 @@ import inspect
 import sys
 from pathlib import Path
 
+import numpy as np
 from tqdm import tqdm
 
 from metalang.building.dataset import Dataset
@@ -106,6 +107,7 @@ def check_rows(corpus: Corpus) -> int:
             symbols, predicted, row = corpus.document(number)
             source = int(row["source"])
             try:
+                _require_symbols(symbols, dataset.num_symbols)
                 dataset.domains[source].domain.check(*dataset.marks[source].off(symbols, predicted))
             except CorpusError as error:
                 raise CorpusError(
@@ -113,6 +115,13 @@ def check_rows(corpus: Corpus) -> int:
                 ) from None
             bar.update(len(symbols))
     return num_rows
+
+
+def _require_symbols(symbols: np.ndarray, num_symbols: int) -> None:
+    """Raises CorpusError with the first symbol that the dataset does not have."""
+    foreign = np.flatnonzero(symbols >= num_symbols)
+    if len(foreign):
+        raise CorpusError(f"position {foreign[0]}: symbol {symbols[foreign[0]]} is not below {num_symbols}")
 
 
 def _family(kind: type[Domain]) -> str:

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from metalang.building.executors import Count, Executor, LocalExecutor
-from metalang.building.units import Entry, Stats, make
+from metalang.building.units import Entry, Stats, make, require_folder
 from metalang.corpus import Manifest, ShardEntry, ShardWriter, write_manifest
 from metalang.corpus.manifest import FILE_NAME, read_manifest
 from metalang.corpus.reader import verify_shard
@@ -40,6 +40,11 @@ class Build(Protocol):
 def build_corpus(build: Build, output_dir: str | Path, executor: Executor | None = None) -> Manifest:
     """Builds a corpus, or finishes it, in this process or (`executor`) elsewhere; see `make`."""
     return make(_CorpusWork(build), output_dir, executor or LocalExecutor())
+
+
+def require_room(build: Build, output_dir: str | Path) -> None:
+    """Raises ConfigError where a folder holds another corpus, or something else; builds nothing."""
+    require_folder(_CorpusWork(build), output_dir)
 
 
 @dataclass(frozen=True)

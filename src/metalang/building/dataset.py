@@ -42,8 +42,8 @@ def _has_separator(domain: Domain) -> bool:
 class Part(Spec):
     """A domain of a dataset, its share of the tokens, and the lengths of what marks its rows (0: no such mark).
 
-    A length is drawn once from its range; it and the symbols depend on the domain alone, so that a promoter is the same
-    in every split and for every seed.
+    A length is drawn once from its range; it and the pattern of the symbols depend on the domain alone, the numbers of
+    the symbols also on the parts before it and on the largest vocabulary. No split and no seed changes them.
     """
 
     domain: any_domain()
@@ -171,7 +171,10 @@ def read_dataset(path: str | Path, **changes: Any) -> Dataset:
     value = _with_counts(value)
     given = {key: change for key, change in changes.items() if change is not None}
     if "split_ratio" in given:
-        given["split"] = {**value.get("split", {}), "split_ratio": given.pop("split_ratio")}
+        split = value.get("split") or {}
+        if not isinstance(split, dict):
+            raise ConfigError(f"{path}: split is {split!r}; write it as an object, such as {{split_ratio: [1, 0, 0]}}")
+        given["split"] = {**split, "split_ratio": given.pop("split_ratio")}
     return as_spec(Dataset, {**value, **given}, str(path))
 
 
@@ -184,7 +187,7 @@ def _with_counts(value: Any) -> Any:
         return [_with_counts(each) for each in value]
     if not isinstance(value, dict):
         return value
-    if value.get("type") == "corpus" and "path" in value and not value.get("counts"):
+    if value.get("type") == "corpus" and isinstance(value.get("path"), str) and not value.get("counts"):
         corpus = Corpus(value["path"])
         ids = corpus.manifest.ids
         counts = corpus.frequencies()

@@ -17,6 +17,7 @@ from metalang.seeds import key_for
 
 _CHUNK_TOKENS = 2**20
 _BLOCK_ROWS = 2**10
+_BLOCK_TOKENS = 2**21
 
 
 @dataclass(frozen=True)
@@ -42,28 +43,34 @@ class PartRows:
         """The rows at the places [first, last) of the order, and their numbers (n,)."""
         if not self.dataset.split.shuffle_domain_sequence:
             return self._sample(first, last), np.arange(first, last)
-        blocks = range(first // _BLOCK_ROWS, -(-last // _BLOCK_ROWS))
+        size = self._block_rows
+        blocks = range(first // size, -(-last // size))
         starts, orders = zip(*(self._shuffled_block(block) for block in blocks), strict=True)
         rows = [self._sample(start, start + len(order)) for start, order in zip(starts, orders, strict=True)]
         sizes = np.cumsum([0, *map(len, orders)])
-        order = np.concatenate([size + order for size, order in zip(sizes, orders, strict=False)])
+        order = np.concatenate([before + order for before, order in zip(sizes, orders, strict=False)])
         numbers = np.concatenate([start + order for start, order in zip(starts, orders, strict=True)])
-        places = slice(first - blocks[0] * _BLOCK_ROWS, last - blocks[0] * _BLOCK_ROWS)
+        places = slice(first - blocks[0] * size, last - blocks[0] * size)
         return take_rows(rows, order[places]), numbers[places]
 
     def _shuffled_block(self, place: int) -> tuple[int, np.ndarray]:
         """Number of the first row of the block that comes at a place, and the order of its rows from there."""
-        whole, rest = divmod(self.num_rows, _BLOCK_ROWS)
+        whole, rest = divmod(self.num_rows, self._block_rows)
         key = np.uint64(key_for("order of rows", int(self._key)))
         block = int(permuted(np.array([place]), whole, key)[0]) if place < whole else whole
-        size = _BLOCK_ROWS if place < whole else rest
-        return block * _BLOCK_ROWS, permuted(np.arange(size), size, np.uint64(key_for(int(key), block)))
+        size = self._block_rows if place < whole else rest
+        return block * self._block_rows, permuted(np.arange(size), size, np.uint64(key_for(int(key), block)))
 
     def _sample(self, first: int, last: int) -> Sequences:
         """Rows by their numbers [first, last)."""
         rows = sample_control(self._domain, self.dataset.control, int(self._key), first, last - first)
         kind = id_dtype(self.dataset.num_symbols)
         return self._marks.on(Sequences(rows.symbols.astype(kind, copy=False), rows.ends, rows.predicted))
+
+    @cached_property
+    def _block_rows(self) -> int:
+        """Rows that are sampled together to be shuffled: fewer of long ones."""
+        return max(1, min(_BLOCK_ROWS, int(_BLOCK_TOKENS / self.mean_length)))
 
     @property
     def _domain(self):
@@ -96,7 +103,8 @@ def count_rows(dataset: Dataset) -> dict[SplitName, list[PartRows]]:
             if split_share and not part.num_rows:
                 raise ConfigError(
                     f"num_token {dataset.num_token:,} is too little: {name} would have no row in {split}; "
-                    f"a row of it has about {part.mean_length:,.0f} tokens; raise it, or set that share to 0"
+                    f"a row of it has about {part.mean_length:,.0f} tokens; raise it, leave the "
+                    f"domain out, or set the share of that split to 0"
                 )
             counted[split].append(part)
     return counted

@@ -85,6 +85,11 @@ def make(work: Work[Made], output_dir: str | Path, executor: Executor) -> Made:
         return _finished(work, folder, spec) or _make(work, folder, digest_of(spec), executor)
 
 
+def require_folder(work: Work[Made], output_dir: str | Path) -> None:
+    """Raises ConfigError where a folder holds another one, or something else; makes nothing."""
+    _finished(work, Path(output_dir), json.loads(canonical_json(work.spec)))
+
+
 def _make(work: Work[Made], folder: Path, spec_hash: str, executor: Executor) -> Made:
     for leftover in folder.glob(f"*{ASIDE}"):  # of a build that was killed: we hold the lock, so nobody writes to it
         leftover.unlink()

@@ -21,6 +21,7 @@ ControlName = Literal["none", "shuffled", "iid_unigram", "iid_uniform"]
 
 _FIRST_TOKEN = int(Control.WORD) + 1
 _REFERENCE_ROWS = 4096
+_REFERENCE_TOKENS = 2**24  # of long rows fewer are enough
 
 
 def sample_control(domain: Domain, control: ControlName, key: int, start: int, count: int) -> Sequences:
@@ -40,7 +41,10 @@ def sample_control(domain: Domain, control: ControlName, key: int, start: int, c
 @lru_cache(maxsize=16)
 def _reference_tokens(domain: Domain) -> np.ndarray:
     """Tokens of rows that no seed and no split has, (n,): their frequencies are those of the domain."""
-    symbols = domain.sample(key_for("reference", domain.fingerprint), 0, _REFERENCE_ROWS).symbols
+    key = key_for("reference", domain.fingerprint)
+    mean_length = domain.lengths(key, 0, 16).mean()
+    rows = max(16, min(_REFERENCE_ROWS, int(_REFERENCE_TOKENS / mean_length)))
+    symbols = domain.sample(key, 0, rows).symbols
     return symbols[symbols >= _FIRST_TOKEN]
 
 

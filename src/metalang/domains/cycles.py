@@ -130,7 +130,8 @@ class Depo(Replayed):
             node, seen = following[node], seen + 1
             if node == next(iter(following)):
                 break
-        if seen != len(following) or not self.least_nodes <= seen <= self.num_nodes:
+        is_closed = node == next(iter(following), None)
+        if not is_closed or seen != len(following) or not self.least_nodes <= seen <= self.num_nodes:
             nodes = f"{self.least_nodes} to {self.num_nodes} nodes"
             raise fault(place, f"the {len(following)} edges form no cycle of {nodes}")
 

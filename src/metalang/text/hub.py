@@ -1,13 +1,16 @@
 """A dataset on the Hugging Face hub, streamed: nothing is stored before it is read."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
 from metalang.errors import ConfigError
 from metalang.text.names import first_line
+
+Place = Callable[[], dict[str, Any]]
 
 
 @dataclass(frozen=True)
@@ -19,14 +22,26 @@ class HubDataset:
 
     def texts(self) -> Iterator[str | None]:
         """The text of each row, in the order of the dataset."""
+        return (text for texts, _ in self.batches(1) for text in texts)
+
+    def batches(self, num_rows: int, place: dict[str, Any] | None = None) -> Iterator[tuple[list[str | None], Place]]:
+        """Texts of so many rows at a time from a place on (None: the first row), and a call for the place behind them.
+
+        A place is JSON, of this dataset at this `identity`.
+        """
         import datasets
 
         path, config, split = self._parts
         revision = self._revision
+        first, state = (place["row"], place["state"]) if place else (0, None)
         try:
             rows = datasets.load_dataset(path, config, split=split, streaming=True, revision=revision)
-            for number, row in enumerate(rows):
-                yield self._text(row, number)
+            if state:
+                rows.load_state_dict(state)
+            numbered = enumerate(rows, first)
+            while batch := [(number, self._text(row, number)) for number, row in islice(numbered, num_rows)]:
+                last = batch[-1][0]
+                yield [text for _, text in batch], lambda last=last: {"row": last + 1, "state": rows.state_dict()}
         except ConfigError:
             raise
         except Exception as error:  # network, names, formats: datasets raises what its many parts raise

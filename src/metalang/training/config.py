@@ -67,8 +67,8 @@ class DataArguments:
     data_paths: list[str] = field(
         default_factory=list,
         metadata={
-            "help": "what is trained on: corpora, raw text (.txt, .jsonl, .csv, .parquet, hub dataset) or mixtures of "
-            "texts (.yaml); NAME=PATH allowed"
+            "help": "what is trained on: corpora, raw text (.txt, .jsonl, .csv, .parquet, hub dataset), mixtures of "
+            "texts (.yaml), folders of generate_tiny_dataset.py; NAME=PATH allowed"
         },
     )
     data_ratios: list[str] = field(

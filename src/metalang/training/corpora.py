@@ -1,10 +1,11 @@
-"""The corpora of a run: folders of ours as they are, raw text tokenized once and kept beside the run."""
+"""The corpora of a run: folders of ours as they are; raw text, and ids of `datasets`, made one once, beside the run."""
 
 from pathlib import Path
 
 from accelerate.utils import broadcast_object_list
 
 from metalang.building import TextBuild, build_corpus
+from metalang.building.saved import SavedBuild, is_saved
 from metalang.building.text_mixture import SPLIT_SUFFIXES, DatasetMixer, is_mixture
 from metalang.corpus.manifest import FILE_NAME
 from metalang.ids import IdSpace
@@ -47,16 +48,20 @@ def open_mixture(
 def _as_corpus(path: str, settings: Settings, tokenizer: str, split: str) -> Path:
     if (Path(path) / FILE_NAME).is_file():
         return Path(path)
-    data, beside = settings.data, Path(settings.run.output_dir).parent
-    skip_bad_lines = data.on_bad_line == "skip"
-    if is_mixture(path):
-        source = TextSource(str(_prepared(path, beside / PREPARED, split, skip_bad_lines)))
-    else:
-        source = TextSource(path, text_field=data.text_field, sample_by=data.sample_by)
-    build = TextBuild(source, tokenizer, skip_bad_lines=skip_bad_lines)
+    beside = Path(settings.run.output_dir).parent
+    build = SavedBuild(Path(path)) if is_saved(Path(path)) else _text_build(path, settings, tokenizer, split)
     folder = beside / CACHE / digest_of(build.spec)[:16]
     build_corpus(build, folder)
     return folder
+
+
+def _text_build(path: str, settings: Settings, tokenizer: str, split: str) -> TextBuild:
+    data, skip_bad_lines = settings.data, settings.data.on_bad_line == "skip"
+    if not is_mixture(path):
+        source = TextSource(path, text_field=data.text_field, sample_by=data.sample_by)
+        return TextBuild(source, tokenizer, skip_bad_lines=skip_bad_lines)
+    prepared = _prepared(path, Path(settings.run.output_dir).parent / PREPARED, split, skip_bad_lines)
+    return TextBuild(TextSource(str(prepared)), tokenizer, skip_bad_lines=skip_bad_lines)
 
 
 def _prepared(path: str, folder: Path, split: str, skip_bad_lines: bool) -> Path:
