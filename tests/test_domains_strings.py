@@ -5,6 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from metalang.domains.copying import Reverse
 from metalang.domains.counting import Count, Length
 from metalang.domains.ends import FirstToken, LastToken
 from metalang.domains.ordering import SortBySequence, SortNumbers, Stack
@@ -127,7 +128,7 @@ ORACLE = [
 
 @pytest.mark.parametrize(("kind", "source", "target"), ORACLE)
 def test_solve_and_check_agree_with_rows_written_by_hand(kind, source, target):
-    domain = _domain(kind)
+    domain = _domain(kind, low=0, high=200)
     row = [*source, SEP, *target, EOS]
     assert domain.solve(source) == target
     domain.check(np.array(row), np.arange(len(row)) > len(source))
@@ -418,3 +419,12 @@ def test_a_faulty_description_gets_one_clear_line(kind, changes, message):
 
 def test_content_begins_behind_the_control_block():
     assert all(_domain(kind).content.start == NUM_CONTROL and _domain(kind).num_symbols == 82 for kind in KINDS)
+
+
+def test_a_row_of_another_length_than_described_is_refused():
+    row = np.array([41, 42, SEP, 42, 41, EOS])
+    mask = np.arange(6) > 2
+    reverse = Reverse(vocabulary={"size": 50}, sequence_length=6)
+    reverse.check(row, mask)
+    with pytest.raises(CorpusError, match="position 6: the row has 6 symbols and should have 8 to 20"):
+        Reverse(vocabulary={"size": 50}, sequence_length={"min": 8, "max": 20}).check(row, mask)

@@ -11,7 +11,7 @@ from metalang.domains.drawing import drawn_row
 from metalang.errors import CorpusError
 from metalang.ids import NUM_CONTROL, Control
 from metalang.seeds import key_for
-from metalang.specs import Spec
+from metalang.specs import Range, Spec, as_spec
 
 Mask = Literal["all", "output", "output_no_eos"]
 """Which symbols are predicted: all, the output with its EOS, or the output alone."""
@@ -92,6 +92,18 @@ class Mapping(Domain):
         expected = [*row[:separator], Control.SEP, *self.solve(row[:separator]), *end]
         _require_equal(row, [int(symbol) for symbol in expected], "symbol")
         _require_equal([bool(flag) for flag in predicted], self.expected_mask(separator, len(row)), "mask")
+        self._require_length(len(row))
+
+    def _require_length(self, length: int) -> None:
+        """Raises CorpusError where `sequence_length`, if the domain has one, does not hold a row of so many symbols."""
+        if "sequence_length" not in type(self).model_fields:
+            return
+        limits = as_spec(Range, self.sequence_length, "sequence_length")
+        if not limits.min <= length <= limits.max:
+            raise CorpusError(
+                f"position {min(length, limits.max)}: the row has {length} symbols and should have "
+                f"{limits.min} to {limits.max}"
+            )
 
     def check_source(self, source: Sequence[int]) -> None:
         """Raises CorpusError with the first position at which x, (n,), is none; overridden where x has parts."""
