@@ -2,7 +2,7 @@ PYTHON ?= python3
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test test-slurm check docs bench-domains bench-data clean
+.PHONY: help install demo test test-slurm check docs bench-domains bench-data bench-text clean
 
 help: ## list these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -36,6 +36,9 @@ bench-domains: install ## how fast the kernel of each preset is, beside a memory
 
 bench-data: install ## how fast data is made and read, beside limits measured in the same run
 	python benchmarks/bench_data.py
+
+bench-text: install ## how fast a JSONL file becomes token ids, beside bare gigatoken, tokenizers and datatrove
+	python benchmarks/bench_text.py
 
 clean: ## remove what was made here: .venv, demo, build leftovers, caches
 	rm -rf .venv demo build dist src/*.egg-info .pytest_cache .ruff_cache .hypothesis

@@ -77,7 +77,7 @@ def _text(folder: Path) -> None:
     texts = [document.text for unit in pydoc.units(2**26) for document in pydoc.read(unit)]
     (folder / "english.jsonl").write_text("".join(json.dumps({"text": text}) + "\n" for text in texts))
     source = TextSource(str(folder / "english.jsonl"))
-    backend = load_tokenizer(name).hf.backend_tokenizer
+    backend = load_tokenizer(name).backend
     counter = iter(range(1000))
     build = TextBuild(source, name)
     num_tokens = build_corpus(build, folder / "english").num_tokens

@@ -43,6 +43,12 @@ def main() -> None:
     parser.add_argument(
         "--validation_ratio", type=float, default=0.0, help="share of the validation documents (default: %(default)s)"
     )
+    parser.add_argument(
+        "--tokenizer_backend",
+        choices=["auto", "reference"],
+        default="auto",
+        help="auto: gigatoken where a check finds the same ids; reference: always tokenizers (default: %(default)s)",
+    )
     add_executor_flags(parser)
     args = parser.parse_args()
     with reported("tokenize_text"):
@@ -52,6 +58,7 @@ def main() -> None:
             split=args.split,
             validation_ratio=args.validation_ratio,
             skip_bad_lines=args.on_bad_line == "skip",
+            tokenizer_backend=args.tokenizer_backend,
         )
         build_corpus(build, args.output_dir, executor_of(args))
         print(describe_corpus(Corpus(args.output_dir)))

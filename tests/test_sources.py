@@ -158,6 +158,12 @@ def test_a_malformed_line_is_named_by_file_line_and_fault(tmp_path, line):
     assert bad_lines.num_bad == 1
 
 
+def test_what_pythons_own_parser_alone_takes_is_read(tmp_path):
+    lines = b'{"text": "a", "score": NaN}\n{"text": "b", "n": 1e999}\n{"text": "c", "n": ' + b"9" * 400 + b"}\n"
+    (tmp_path / "a.jsonl").write_bytes(lines + b'{"text": "x", "text": "d"}\n')
+    assert texts(TextSource(str(tmp_path / "a.jsonl"))) == ["a", "b", "c", "d"]
+
+
 def test_many_bad_lines_are_counted(tmp_path):
     (tmp_path / "a.jsonl").write_bytes(b"no\n" * 100 + json_lines("a"))
     bad_lines = BadLines(skip=True)

@@ -5,36 +5,17 @@ splitmix64 (Steele, Lea & Flood 2014, "Fast splittable pseudorandom number gener
 mixed, so row r begins at a state of its own and can be made alone.
 """
 
-import hashlib
-import json
 from typing import Any
 
 import numpy as np
 from numba import float64, njit, uint64
 
+from metalang.digests import digest_of
 from metalang.kernels import keep_kernels
 
 keep_kernels()
 
 GOLDEN_GAMMA = np.uint64(0x9E3779B97F4A7C15)
-
-
-def canonical_json(value: Any) -> str:
-    """JSON with sorted keys and no spaces: equal values give equal text.
-
-    >>> canonical_json({"b": 1, "a": [2, None]})
-    '{"a":[2,null],"b":1}'
-    """
-    return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=True, allow_nan=False)
-
-
-def digest_of(value: Any) -> str:
-    """64 hexadecimal digits that name a JSON value.
-
-    >>> digest_of({"a": 1})[:16]
-    '015abd7f5cc57a2d'
-    """
-    return hashlib.sha256(canonical_json(value).encode()).hexdigest()
 
 
 def key_for(*names: Any) -> int:

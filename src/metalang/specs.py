@@ -5,8 +5,6 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, TypeVar
 
-import hjson
-import yaml
 from pydantic import (
     BaseModel,
     BeforeValidator,
@@ -20,8 +18,8 @@ from pydantic import (
 )
 from pydantic_core import CoreSchema, InitErrorDetails
 
+from metalang.digests import digest_of
 from metalang.errors import ConfigError
-from metalang.seeds import digest_of
 from metalang.sizes import PATTERN, parse_size
 
 SpecT = TypeVar("SpecT")
@@ -144,6 +142,9 @@ def as_spec(kind: type[SpecT], value: Any, name: str) -> SpecT:
 
 def read_config(path: str | Path) -> Any:
     """What a JSON (comments and trailing commas allowed) or YAML file holds. Raises ConfigError where it is neither."""
+    import hjson
+    import yaml
+
     path = Path(path)
     parsers = {".json": hjson.loads, ".hjson": hjson.loads, ".yaml": yaml.safe_load, ".yml": yaml.safe_load}
     if path.suffix not in parsers:

@@ -73,7 +73,8 @@ class LocalExecutor:
             return
         context = multiprocessing.get_context("spawn")
         counter = context.Value("q", 0)
-        with ProcessPoolExecutor(self.workers, mp_context=context, initializer=_join, initargs=(counter,)) as pool:
+        workers = min(self.workers, len(units))
+        with ProcessPoolExecutor(workers, mp_context=context, initializer=_join, initargs=(counter,)) as pool:
             waiting = {pool.submit(_run_in_pool, task, unit) for unit in units}
             while waiting:
                 done, waiting = wait(waiting, timeout=_POLL_SECONDS, return_when=FIRST_COMPLETED)

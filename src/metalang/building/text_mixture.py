@@ -14,10 +14,10 @@ from metalang.building.executors import Executor, LocalExecutor, available_cores
 from metalang.building.pools import Pool, PoolWork
 from metalang.building.selection import Chosen, Selection
 from metalang.building.units import make
+from metalang.digests import digest_of
 from metalang.errors import ConfigError
 from metalang.files import alone, read_json, write_json, written
 from metalang.mixing import parse_shares
-from metalang.seeds import digest_of
 from metalang.specs import Size, Spec, as_spec, faults_of, read_config
 from metalang.text.filters import AnyFilter
 from metalang.text.near_duplicates import MinHash, near_duplicate_lines

@@ -14,9 +14,10 @@ import numpy as np
 from tqdm import tqdm
 
 from metalang.building.saved import RECORD, Record, read_record, save_documents
+from metalang.digests import digest_of
 from metalang.errors import ConfigError
 from metalang.ids import IdSpace
-from metalang.seeds import digest_of, key_for
+from metalang.seeds import key_for
 from metalang.text.tokenizer import TextTokenizer
 
 SPLITS = ("train", "validation", "test")

@@ -17,9 +17,9 @@ from typing import Any, Generic, Protocol, TypeVar
 from tqdm import tqdm
 
 from metalang.building.executors import Count, Executor
+from metalang.digests import canonical_json, digest_of
 from metalang.errors import ConfigError, CorpusError
 from metalang.files import ASIDE, read_json, write_json
-from metalang.seeds import canonical_json, digest_of
 
 logger = logging.getLogger(__name__)
 

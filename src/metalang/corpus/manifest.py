@@ -6,10 +6,10 @@ from typing import Any, Literal
 from pydantic import Field
 
 from metalang.corpus.layout import DTYPE_RULE
+from metalang.digests import digest_of
 from metalang.errors import CorpusError
 from metalang.files import read_json
 from metalang.ids import IdSpace
-from metalang.seeds import digest_of
 from metalang.specs import Spec, as_spec
 
 FORMAT = "metalang-corpus"

@@ -13,9 +13,9 @@ import xxhash
 
 from metalang.corpus.layout import BLOCK_BYTES, DOCUMENT, index_bytes
 from metalang.corpus.manifest import FILE_NAME, FileEntry, Manifest, ShardEntry
+from metalang.digests import digest_of
 from metalang.files import aside, publish, write_json
 from metalang.ids import IdSpace, id_dtype
-from metalang.seeds import digest_of
 
 
 @dataclass(frozen=True)
@@ -163,5 +163,5 @@ def _table(ids: np.ndarray, documents: Documents) -> np.ndarray:
 
 
 def _versions() -> dict[str, str]:
-    packages = ("metalang", "numpy", "tokenizers", "sentencepiece")
+    packages = ("metalang", "numpy", "tokenizers", "gigatoken", "sentencepiece")
     return {"python": platform.python_version(), **{name: importlib.metadata.version(name) for name in packages}}

@@ -15,11 +15,12 @@ from pathlib import Path
 import numpy as np
 
 from metalang.corpus import Corpus
+from metalang.digests import digest_of
 from metalang.errors import ConfigError, MismatchError
 from metalang.ids import IdSpace
 from metalang.mixing.permutation import permuted
 from metalang.mixing.shares import Interleave
-from metalang.seeds import digest_of, key_for
+from metalang.seeds import key_for
 
 _NAME = re.compile(r"[A-Za-z0-9_-]+")
 _SPLITS = ("train", "validation", "test")

@@ -15,6 +15,8 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import orjson
+
 from metalang.errors import ConfigError
 from metalang.text.names import first_line
 from metalang.text.zstd import open_zstd
@@ -221,7 +223,7 @@ def _plain_text(content: bytes) -> str:
 def _json_text(content: bytes, text_field: str) -> str:
     """The text of one JSON line. Raises ValueError that says what is wrong with it."""
     try:
-        value = json.loads(content.decode())
+        value = _json_value(content)
     except json.JSONDecodeError as error:
         raise ValueError(f"no JSON: {error.msg} at column {error.colno}") from None
     if not isinstance(value, dict):
@@ -236,6 +238,14 @@ def _json_text(content: bytes, text_field: str) -> str:
     except UnicodeEncodeError as error:
         raise ValueError(f"{text_field!r} holds half a surrogate pair at character {error.start:,}") from None
     return text
+
+
+def _json_value(content: bytes) -> Any:
+    """What a JSON line says. Where the fast parser objects, Python's own decides, and says what is wrong."""
+    try:
+        return orjson.loads(content)
+    except orjson.JSONDecodeError:
+        return json.loads(content.decode())
 
 
 def _open_table(path: Path) -> Any:

@@ -5,16 +5,17 @@ A tokenizer's text ids are `0 .. text_size - 1`; behind them stand the `<meta_la
 
 import copy
 import json
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
+from functools import cached_property
 from itertools import chain
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from metalang.digests import digest_of
 from metalang.errors import ConfigError
 from metalang.ids import IdSpace, meta_token
-from metalang.seeds import digest_of
 from metalang.text.names import first_line, local_path
 
 _FORMS = "a Hugging Face tokenizer folder, a tokenizer.json, a SentencePiece .model or a hub name"
@@ -32,16 +33,40 @@ _MEND_EOS = (
 class TextTokenizer:
     """A tokenizer and what a corpus has to know of it.
 
-    `hf` is a transformers fast tokenizer; `fingerprint` (16 hexadecimal digits) names the ids that it gives to text and
+    `backend` is a `tokenizers.Tokenizer`; `fingerprint` (16 hexadecimal digits) names the ids that it gives to text and
     its EOS, in whatever form it was stored and however many `<meta_lang_i>` (`num_meta_lang_tokens`) it holds.
     """
 
     name: str
-    hf: Any
+    backend: Any
+    eos_token: str
     text_size: int
     num_meta_lang_tokens: int
-    eos_id: int
-    fingerprint: str
+    _hf: Any = field(default=None, repr=False)  # as transformers read it; None: it was not asked
+
+    @property
+    def eos_id(self) -> int:
+        """The id that ends a document."""
+        return self.backend.token_to_id(self.eos_token)
+
+    @cached_property
+    def tokenizer_json(self) -> str:
+        """The text of its tokenizer.json."""
+        return self.backend.to_str()
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """16 hexadecimal digits, as `fingerprint_of` gives them."""
+        return fingerprint_of(self.tokenizer_json, self.eos_token)
+
+    @cached_property
+    def hf(self) -> Any:
+        """The tokenizer as transformers' fast one, which takes half a second to load where nobody has loaded it."""
+        if self._hf is not None:
+            return self._hf
+        from transformers import PreTrainedTokenizerFast
+
+        return PreTrainedTokenizerFast(tokenizer_object=self.backend, eos_token=self.eos_token)
 
     @property
     def id_space(self) -> IdSpace:
@@ -53,15 +78,11 @@ class TextTokenizer:
 
         A text that spells a special token ("<|endoftext|>") gets the ids of its characters: no document can end itself.
         """
-        backend = self.hf.backend_tokenizer
-        _as_written(backend)
-        rows = [encoding.ids for encoding in backend.encode_batch_fast(texts, add_special_tokens=False)]
-        ends = np.cumsum([len(row) for row in rows], dtype=np.int64)
-        return np.fromiter(chain.from_iterable(rows), dtype=np.int32, count=int(ends[-1]) if rows else 0), ends
+        return encode_as_text(self.backend, texts)
 
     def decode(self, ids: np.ndarray | list[int]) -> str:
         """The text of ids, special tokens shown."""
-        return self.hf.backend_tokenizer.decode(np.asarray(ids).tolist(), skip_special_tokens=False)
+        return self.backend.decode(np.asarray(ids).tolist(), skip_special_tokens=False)
 
     def with_meta_tokens(self, count: int) -> "TextTokenizer":
         """A copy in which `<meta_lang_i>` is id `text_size + i`, for i below `count`; or raises ConfigError."""
@@ -83,7 +104,7 @@ class TextTokenizer:
                 f"tokenizer {self.name!r} puts its first added token on id {first:,} and not on {self.text_size:,}, "
                 "behind its highest id: its ids have gaps. Fill them with named tokens, or take another tokenizer"
             )
-        return replace(self, hf=hf, num_meta_lang_tokens=count)
+        return replace(self, backend=hf.backend_tokenizer, num_meta_lang_tokens=count, _hf=hf)
 
     def save(self, folder: Path) -> None:
         """Writes the files from which `load_tokenizer` and transformers' `AutoTokenizer` make the same tokenizer."""
@@ -97,9 +118,9 @@ def load_tokenizer(name: str, *, eos_token: str | None = None) -> TextTokenizer:
     ConfigError for what cannot be had, for a vocabulary without EOS, and for a SentencePiece model without exact copy.
     """
     path = local_path(name, what="the tokenizer", suffixes=(".json", ".model"), forms=_FORMS)
-    hf = _read(path or _from_hub(name), name)
-    _set_eos(hf, name, eos_token)
-    vocabulary = hf.get_vocab()
+    backend, hf = _read(path or _from_hub(name), name)
+    vocabulary = backend.get_vocab()
+    eos = _eos(backend, hf, name, eos_token, vocabulary)
     num_meta = sum(token.startswith("<meta_lang_") for token in vocabulary)
     text_size = max(vocabulary.values(), default=-1) + 1 - num_meta
     if any(vocabulary.get(meta_token(symbol)) != text_size + symbol for symbol in range(num_meta)):
@@ -107,9 +128,17 @@ def load_tokenizer(name: str, *, eos_token: str | None = None) -> TextTokenizer:
             f"tokenizer {name!r} holds {num_meta:,} <meta_lang_i> that are not its last {num_meta:,} ids in order; "
             "take the tokenizer without them and set --num_meta_lang_tokens"
         )
-    _refuse_spelled_eos(hf, name)
-    fingerprint = fingerprint_of(hf.backend_tokenizer.to_str(), hf.eos_token)
-    return TextTokenizer(name, hf, text_size, num_meta, hf.eos_token_id, fingerprint)
+    tokenizer = TextTokenizer(name, backend, eos, text_size, num_meta, hf)
+    _refuse_spelled_eos(tokenizer)
+    return tokenizer
+
+
+def encode_as_text(backend: Any, texts: list[str]) -> tuple[np.ndarray, np.ndarray]:
+    """`TextTokenizer.encode` of a bare `tokenizers.Tokenizer`."""
+    _as_written(backend)
+    rows = [encoding.ids for encoding in backend.encode_batch_fast(texts, add_special_tokens=False)]
+    ends = np.cumsum([len(row) for row in rows], dtype=np.int64)
+    return np.fromiter(chain.from_iterable(rows), dtype=np.int32, count=int(ends[-1]) if rows else 0), ends
 
 
 def fingerprint_of(serialized: str, eos_token: str) -> str:
@@ -128,25 +157,39 @@ def _what_is_on(settings: dict[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in settings.items() if value is not None and value is not False}
 
 
-def _read(path: Path, name: str) -> Any:
-    from transformers import AutoTokenizer, PreTrainedTokenizerFast
-
+def _read(path: Path, name: str) -> tuple[Any, Any]:
+    """The `tokenizers.Tokenizer`, and transformers' one around it (None: not needed for a tokenizer.json)."""
     files = {file.name for file in path.iterdir()} if path.is_dir() else {path.name}
-    models = sorted(file for file in files if file.endswith(".model"))
     try:
         if path.is_file() and path.suffix == ".json":
-            return PreTrainedTokenizerFast(tokenizer_file=str(path))
-        if "tokenizer.json" in files:
-            return PreTrainedTokenizerFast.from_pretrained(str(path))
-        if len(models) == 1:
-            return _from_sentencepiece(path / models[0] if path.is_dir() else path)
-        auto = AutoTokenizer.from_pretrained(str(path))
-        return PreTrainedTokenizerFast(tokenizer_object=auto.backend_tokenizer, **auto.special_tokens_map)
+            return _from_json(path), None
+        hf = _from_files(path, files)
+        return hf.backend_tokenizer, hf
     except ConfigError:
         raise
     except Exception as error:  # transformers and tokenizers raise whatever their parsers do
         reason = first_line(error)
         raise ConfigError(f"{name!r} holds no tokenizer that can be read ({reason}); give {_FORMS}") from error
+
+
+def _from_json(path: Path) -> Any:
+    from tokenizers import Tokenizer
+
+    return Tokenizer.from_file(str(path))
+
+
+def _from_files(path: Path, files: set[str]) -> Any:
+    from transformers import PreTrainedTokenizerFast
+
+    models = sorted(file for file in files if file.endswith(".model"))
+    if "tokenizer.json" in files:
+        return PreTrainedTokenizerFast.from_pretrained(str(path))
+    if len(models) == 1:
+        return _from_sentencepiece(path / models[0] if path.is_dir() else path)
+    from transformers import AutoTokenizer  # loads torch, which takes seconds
+
+    auto = AutoTokenizer.from_pretrained(str(path))
+    return PreTrainedTokenizerFast(tokenizer_object=auto.backend_tokenizer, **auto.special_tokens_map)
 
 
 def _from_sentencepiece(path: Path) -> Any:
@@ -169,27 +212,32 @@ def _from_hub(name: str) -> Path:
         ) from error
 
 
-def _set_eos(hf: Any, name: str, eos_token: str | None) -> None:
-    """Makes the EOS a special token of the tokenizer, so that it is saved with it."""
-    vocabulary = hf.get_vocab()
-    chosen = eos_token or hf.eos_token or next((token for token in _KNOWN_EOS if token in vocabulary), None)
+def _eos(backend: Any, hf: Any, name: str, eos_token: str | None, vocabulary: dict[str, int]) -> str:
+    """The token that ends a document, made a special token of the tokenizer, so that it is saved with it."""
+    from tokenizers import AddedToken
+
+    own = hf.eos_token if hf is not None else None
+    chosen = eos_token or own or next((token for token in _KNOWN_EOS if token in vocabulary), None)
     if chosen is None:
         raise ConfigError(
             f"tokenizer {name!r} names no end of a document and has none of {', '.join(_KNOWN_EOS)}; {_MEND_EOS}"
         )
     if chosen not in vocabulary:
         raise ConfigError(f"EOS token {chosen!r} is not in the vocabulary of {name!r}; name one that is")
-    hf.add_special_tokens({"eos_token": str(chosen)})
+    if hf is None:
+        backend.add_special_tokens([AddedToken(chosen, normalized=False, special=True)])
+    else:
+        hf.add_special_tokens({"eos_token": str(chosen)})
+    return str(chosen)
 
 
-def _refuse_spelled_eos(hf: Any, name: str) -> None:
-    _as_written(hf.backend_tokenizer)
-    kind = type(hf.backend_tokenizer.model).__name__
-    spelled = f"{hf.eos_token} {_UNKNOWN_CHARACTER}"
-    if hf.eos_token_id in hf.backend_tokenizer.encode(spelled, add_special_tokens=False).ids:
+def _refuse_spelled_eos(tokenizer: TextTokenizer) -> None:
+    name, eos = tokenizer.name, tokenizer.eos_token
+    if tokenizer.eos_id in tokenizer.encode([f"{eos} {_UNKNOWN_CHARACTER}"])[0]:
+        kind = type(tokenizer.backend.model).__name__
         raise ConfigError(
-            f"tokenizer {name!r} reads {hf.eos_token!r} or an unknown character in a text as the end of the document "
-            f"(its {kind} model makes {hf.eos_token!r} of it); take a BPE tokenizer, or choose a token that no text "
+            f"tokenizer {name!r} reads {eos!r} or an unknown character in a text as the end of the document "
+            f"(its {kind} model makes {eos!r} of it); take a BPE tokenizer, or choose a token that no text "
             f"gives: {_MEND_EOS}"
         )
 

@@ -104,6 +104,12 @@ class DataArguments:
     on_bad_line: Literal["error", "skip"] = field(
         default="error", metadata={"help": "what a damaged line of raw text does; skip: count them"}
     )
+    tokenizer_backend: Literal["auto", "reference"] = field(
+        default="auto",
+        metadata={
+            "help": "auto: raw text goes through gigatoken where a check finds the same ids; reference: tokenizers"
+        },
+    )
 
     def __post_init__(self) -> None:
         if self.max_length < 1:

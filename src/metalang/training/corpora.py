@@ -8,9 +8,9 @@ from metalang.building import TextBuild, build_corpus
 from metalang.building.saved import SavedBuild, is_saved
 from metalang.building.text_mixture import SPLIT_SUFFIXES, DatasetMixer, is_mixture
 from metalang.corpus.manifest import FILE_NAME
+from metalang.digests import digest_of
 from metalang.ids import IdSpace
 from metalang.mixing import Mixture, Source, named_paths, parse_shares
-from metalang.seeds import digest_of
 from metalang.text.sources import TextSource
 from metalang.training.config import DataArguments, Settings
 
@@ -59,9 +59,11 @@ def _text_build(path: str, settings: Settings, tokenizer: str, split: str) -> Te
     data, skip_bad_lines = settings.data, settings.data.on_bad_line == "skip"
     if not is_mixture(path):
         source = TextSource(path, text_field=data.text_field, sample_by=data.sample_by)
-        return TextBuild(source, tokenizer, skip_bad_lines=skip_bad_lines)
+        return TextBuild(source, tokenizer, skip_bad_lines=skip_bad_lines, tokenizer_backend=data.tokenizer_backend)
     prepared = _prepared(path, Path(settings.run.output_dir).parent / PREPARED, split, skip_bad_lines)
-    return TextBuild(TextSource(str(prepared)), tokenizer, skip_bad_lines=skip_bad_lines)
+    return TextBuild(
+        TextSource(str(prepared)), tokenizer, skip_bad_lines=skip_bad_lines, tokenizer_backend=data.tokenizer_backend
+    )
 
 
 def _prepared(path: str, folder: Path, split: str, skip_bad_lines: bool) -> Path:

@@ -13,8 +13,8 @@ import regex
 import xxhash
 from pydantic import Field
 
+from metalang.digests import digest_of
 from metalang.errors import ConfigError
-from metalang.seeds import digest_of
 from metalang.text.filters.contract import Filter, Judge, Verdict
 from metalang.text.sources import TextSource
 
