@@ -22,9 +22,9 @@ def main() -> None:
     parser.add_argument("--tokenizer", help="folder, file or hub name; then corpora are made, too")
     parser.add_argument(
         "--on_bad_line",
-        choices=["fail", "skip"],
-        default="fail",
-        help="unreadable lines (default: %(default)s)",
+        choices=["error", "skip"],
+        default="error",
+        help="what an unreadable line does; skip: count it (default: %(default)s)",
     )
     parser.add_argument("--keep_rejected", action="store_true", help="write refused documents with the reason")
     parser.add_argument("--check", action="store_true", help="list all faults of the mixture, and read nothing")

@@ -10,6 +10,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, BinaryIO
 
+import xxhash
+
 from metalang.errors import CorpusError
 
 ASIDE = ".partial"
@@ -77,7 +79,27 @@ def sha256_of(path: Path) -> str:
     >>> sha256_of(Path(os.devnull))[:16]
     'e3b0c44298fc1c14'
     """
-    digest = hashlib.sha256()
+    return _digest(path, hashlib.sha256())
+
+
+def entry_of(path: Path) -> dict[str, Any]:
+    """Size and xxh3_128 of a file, which is read once.
+
+    >>> entry_of(Path(os.devnull))
+    {'bytes': 0, 'xxh3_128': '99aa06d3014798d86001c324468d497f'}
+    """
+    hexadecimal = _digest(path, xxhash.xxh3_128())
+    return {"bytes": path.stat().st_size, "xxh3_128": hexadecimal}
+
+
+def is_as(path: Path, entry: dict[str, Any]) -> bool:
+    """Whether a file is there and is as `entry_of` found it."""
+    if not path.is_file() or path.stat().st_size != entry["bytes"]:
+        return False
+    return entry_of(path)["xxh3_128"] == entry["xxh3_128"]
+
+
+def _digest(path: Path, digest: Any) -> str:
     with open(path, "rb") as file:
         while block := file.read(2**20):
             digest.update(block)

@@ -13,6 +13,7 @@ from metalang.domains import Domain, Sequences, domain_types, read_domain
 from metalang.domains.drawing import drawn_in_two_lines
 from metalang.errors import ConfigError, CorpusError
 from metalang.specs import as_spec, nearest
+from metalang.tables import table
 
 _SHOWN_SYMBOLS = 96
 
@@ -36,11 +37,8 @@ def domain_table(presets: Path) -> str:
                 _first_line(kind),
             )
         )
-    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]) - 1)]
-    padded = [[cell.ljust(width) for cell, width in zip(row[:-1], widths, strict=True)] for row in rows]
-    lines = ["  ".join([*cells, row[-1]]) for cells, row in zip(padded, rows, strict=True)]
     types = {row[1] for row in rows[1:]}
-    return "\n".join([*lines, "", f"{len(types)} types, {len(rows) - 1} presets"])
+    return "\n".join([table(rows), "", f"{len(types)} types, {len(rows) - 1} presets"])
 
 
 def domain_page(name: str, presets: Path, *, num_rows: int) -> str:

@@ -18,7 +18,7 @@ import xxhash
 from metalang.building.executors import Count
 from metalang.building.units import Entry, Stats
 from metalang.errors import CorpusError
-from metalang.files import read_json, write_json, written
+from metalang.files import entry_of, is_as, read_json, write_json, written
 from metalang.text.filters import AnyFilter
 from metalang.text.readers import BadLines
 from metalang.text.sources import TextSource, Unit
@@ -94,14 +94,14 @@ class PoolWork:
         with ExitStack() as stack:
             files = {part: stack.enter_context(written(path)) for part, path in paths.items()}
             stats = _Sieve(self, files).run(self._units[unit], count)
-        entry = {part: {"name": path.name, "hash": _hash_of(path)} for part, path in paths.items()}
+        entry = {part: {"name": path.name} | entry_of(path) for part, path in paths.items()}
         return {"files": entry, "num_lines": stats["kept"], "characters": stats["characters"]}, stats
 
     def verify(self, folder: Path, entry: Entry) -> None:
         """Raises CorpusError unless the files of a unit are as they were written."""
         for file in entry["files"].values():
             path = folder / file["name"]
-            if not path.is_file() or _hash_of(path) != file["hash"]:
+            if not is_as(path, file):
                 raise CorpusError(f"{path} is not as it was written; prepare it again")
 
     def files(self, entry: Entry) -> list[str]:
@@ -181,11 +181,3 @@ class _Sieve:
 
     def _add(self, name: str, number: int) -> None:
         self._stats[name] = self._stats.get(name, 0) + number
-
-
-def _hash_of(path: Path) -> str:
-    digest = xxhash.xxh3_128()
-    with open(path, "rb") as file:
-        while block := file.read(2**20):
-            digest.update(block)
-    return digest.hexdigest()

@@ -4,12 +4,19 @@ import json
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import orjson
+
 from metalang.building.corpora import build_corpus
 from metalang.building.executors import Executor
 from metalang.building.text import TextBuild
 from metalang.building.text_mixture import POOLS, SPLIT_SUFFIXES, DatasetMixer
-from metalang.files import read_json
+from metalang.corpus import Corpus
+from metalang.files import read_json, write_json
+from metalang.tables import table
 from metalang.text.sources import TextSource
+
+_FILTER = "filter "
 
 
 def prepare(
@@ -29,34 +36,68 @@ def prepare(
     mixer = DatasetMixer.from_yaml(mixture_config, **settings)
     if only_check:
         return json.dumps(mixer.validate_mixture(), indent=2)
-    cache = cache_dir or output_dir / POOLS
-    said = []
-    for split, suffix in SPLIT_SUFFIXES.items():
-        if split == "validation" and not mixer.mixture.validation.ratio:
-            continue
-        output = output_dir / f"{mixer.name}_{suffix}.jsonl"
-        mixer.prepare_dataset(output, split, cache, executor)
-        tokens = None
-        if tokenizer:
-            build = TextBuild(TextSource(str(output)), tokenizer)
-            tokens = build_corpus(build, output_dir / "corpora" / output.stem, executor).num_tokens
-        said.append(_table(output, tokens))
-    return "\n\n".join(said)
+    files = _splits(mixer, output_dir, cache_dir or output_dir / POOLS, executor)
+    for file in files if tokenizer else []:
+        build = TextBuild(TextSource(str(file)), tokenizer)
+        folder = output_dir / "corpora" / file.stem
+        build_corpus(build, folder, executor)
+        _add_tokens(file, Corpus(folder))
+    return "\n\n".join([_filtered(files[0]), *map(_written, files)])
 
 
-def _table(output: Path, num_tokens: int | None) -> str:
-    """A line a source: what was read, what each filter refused, duplicates, lines written and how often each."""
-    sources = read_json(output.with_suffix(".stats.json"))["sources"]
-    reasons = sorted({name for stats in sources.values() for name in stats if name.startswith("filter ")})
-    columns = ["read", "bad_lines", "empty_documents", *reasons, "duplicates", "different", "written"]
-    shown = [name for name in columns if name not in columns[1:3] or any(stats.get(name) for stats in sources.values())]
-    rows = [["source", *(name.removeprefix("filter ").replace("_", " ") for name in shown), "epochs"]]
-    rows += [
-        [name, *(f"{stats.get(column, 0):,}" for column in shown), f"{stats['epochs']:.2f}"]
-        for name, stats in sources.items()
+def _splits(mixer: DatasetMixer, output_dir: Path, cache: Path, executor: Executor) -> list[Path]:
+    """The prepared file of each split that the mixture has."""
+    held_out = mixer.mixture.validation.ratio
+    splits = [split for split in SPLIT_SUFFIXES if split == "train" or held_out]
+    return [
+        mixer.prepare_dataset(output_dir / f"{mixer.name}_{SPLIT_SUFFIXES[split]}.jsonl", split, cache, executor)
+        for split in splits
     ]
-    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
-    lines = ["  ".join(cell.rjust(width) for cell, width in zip(row, widths, strict=True)) for row in rows]
-    total = sum(stats["written"] for stats in sources.values())
-    tokens = "" if num_tokens is None else f", {num_tokens:,} tokens"
-    return "\n".join([f"{output}: {total:,} lines{tokens}", *lines])
+
+
+def _stats_file(file: Path) -> Path:
+    return file.with_suffix(".stats.json")
+
+
+def _add_tokens(file: Path, corpus: Corpus) -> None:
+    """Writes into the stats of a prepared file how many tokens each source has in its corpus."""
+    stats = read_json(_stats_file(file))
+    names = list(stats["sources"])
+    with open(file, "rb") as lines:
+        source_of_line = np.array([names.index(orjson.loads(line)["source"]) for line in lines], dtype=np.uint16)
+    _, lengths = corpus.documents_from(0, corpus.num_tokens)
+    tokens = np.bincount(source_of_line, weights=lengths, minlength=len(names))
+    for name, count in zip(names, tokens.astype(np.int64).tolist(), strict=True):
+        stats["sources"][name]["tokens"] = count
+    write_json(_stats_file(file), stats)
+
+
+def _filtered(file: Path) -> str:
+    """What was read of each source, and what was refused, by which filter and why."""
+    sources = read_json(_stats_file(file))["sources"]
+    met = ("bad_lines", "empty_documents", "duplicates")
+    columns = ["read", *(name for name in met if any(stats.get(name) for stats in sources.values()))]
+    refused = {name: {key: n for key, n in stats.items() if key.startswith(_FILTER)} for name, stats in sources.items()}
+    rows = [["source", *(name.replace("_", " ") for name in columns), "refused", "by filter: reason"]]
+    for name, stats in sources.items():
+        reasons = sorted(refused[name].items(), key=lambda item: (-item[1], item[0]))
+        said = [f"{count:,} {_shown(reason)}" for reason, count in reasons] or [""]
+        counts = [f"{stats.get(column, 0):,}" for column in columns]
+        rows.append([name, *counts, f"{sum(refused[name].values()):,}", said[0]])
+        rows += [[""] * (len(rows[0]) - 1) + [reason] for reason in said[1:]]
+    return table(rows)
+
+
+def _shown(reason: str) -> str:
+    return reason.removeprefix(_FILTER).replace("_", " ")
+
+
+def _written(file: Path) -> str:
+    """What a split holds of each source."""
+    sources = read_json(_stats_file(file))["sources"]
+    columns = ["different", "written", *(["tokens"] if all("tokens" in stats for stats in sources.values()) else [])]
+    rows = [["source", *columns, "epochs"]]
+    for name, stats in sources.items():
+        rows.append([name, *(f"{stats[column]:,}" for column in columns), f"{stats['epochs']:.2f}"])
+    rows.append(["all", *(f"{sum(stats[column] for stats in sources.values()):,}" for column in columns), ""])
+    return f"{file}\n{table(rows)}"

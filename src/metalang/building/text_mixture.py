@@ -16,7 +16,7 @@ from metalang.building.selection import Chosen, Selection
 from metalang.building.units import make
 from metalang.digests import digest_of
 from metalang.errors import ConfigError
-from metalang.files import alone, read_json, write_json, written
+from metalang.files import alone, entry_of, is_as, read_json, write_json, written
 from metalang.mixing import parse_shares
 from metalang.specs import Size, Spec, as_spec, faults_of, read_config
 from metalang.text.filters import AnyFilter
@@ -146,7 +146,7 @@ class DatasetMixer:
             "split": split,
         }
         stats_file = output.with_suffix(".stats.json")
-        if output.exists() and stats_file.exists() and read_json(stats_file)["spec"] == digest_of(spec):
+        if stats_file.exists() and _is_finished(output, read_json(stats_file), spec):
             return output
         cache = Path(cache_dir or output.parent / POOLS)
         pools = self._pools(works, cache, executor or LocalExecutor())
@@ -154,7 +154,8 @@ class DatasetMixer:
         chosen = selection.train if split == "train" else selection.validation
         with alone(output):
             _write_lines(selection, split, output, sum(each.num_lines for each in chosen))
-        write_json(stats_file, {"spec": digest_of(spec), "sources": _summary(pools, selection, chosen)})
+        summary = {"sources": _summary(pools, selection, chosen), "file": entry_of(output)}
+        write_json(stats_file, {"spec": digest_of(spec)} | summary)
         return output
 
     def _works(self) -> list[PoolWork]:
@@ -214,6 +215,10 @@ def is_mixture(path: str) -> bool:
 def holds_out(path: str) -> bool:
     """Whether the mixture of a file has a validation split. Raises ConfigError where it is faulty."""
     return DatasetMixer.from_yaml(path).mixture.validation.ratio > 0
+
+
+def _is_finished(output: Path, stats: dict[str, Any], spec: dict[str, Any]) -> bool:
+    return stats["spec"] == digest_of(spec) and is_as(output, stats["file"])
 
 
 def _write_lines(selection: Selection, split: str, output: Path, total: int) -> None:

@@ -9,9 +9,8 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, Protocol
 
-import xxhash
-
 from metalang.errors import ConfigError
+from metalang.files import entry_of
 from metalang.text.hub import HubDataset
 from metalang.text.names import local_path
 from metalang.text.pydoc import PydocText
@@ -203,8 +202,4 @@ def _files_below(folder: Path) -> list[Path]:
 
 
 def _identity_of(path: Path, base: Path) -> dict[str, Any]:
-    digest = xxhash.xxh3_128()
-    with open(path, "rb") as file:
-        while block := file.read(2**20):
-            digest.update(block)
-    return {"name": path.relative_to(base).as_posix(), "bytes": path.stat().st_size, "xxh3_128": digest.hexdigest()}
+    return {"name": path.relative_to(base).as_posix()} | entry_of(path)

@@ -13,8 +13,8 @@ from itertools import islice
 from pathlib import Path
 from typing import Any, Literal
 
-from metalang.building.parallel.pairs import file_entry
 from metalang.errors import ConfigError, CorpusError
+from metalang.files import entry_of
 
 STATS, REJECTED = "dataset_stats.json", "rejected.jsonl"
 VERSION = 1
@@ -62,7 +62,7 @@ class ParallelFolder:
         """Sizes and hashes of the files of a split. Raises CorpusError where they changed since they were written."""
         entries = {}
         for path in self.files(split):
-            entries[path.name] = file_entry(path) if path.is_file() else None
+            entries[path.name] = entry_of(path) if path.is_file() else None
             if entries[path.name] != self.stats["files"][path.name]:
                 raise CorpusError(f"{path} is missing or changed since it was written; prepare {self.path} again")
         return entries

@@ -6,11 +6,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import xxhash
-
 from metalang.building.parallel.languages import Language
 from metalang.building.parallel.pair_files import PACKED, Aligned, Columns, PairFiles, Records
 from metalang.errors import ConfigError
+from metalang.files import entry_of
 from metalang.text.readers import BadLines
 
 _FORMS = "two text files with equal line numbers, a .tsv, a .jsonl, or a folder of these (.gz and .zst too)"
@@ -53,7 +52,7 @@ class PairSource:
 
     def identity(self) -> list[dict[str, Any]]:
         """What names the content. Reads all files once."""
-        return [{"name": path.name} | file_entry(path) for files in self.files for path in files.paths]
+        return [{"name": path.name} | entry_of(path) for files in self.files for path in files.paths]
 
     def _file(self, path: Path) -> PairFiles:
         if _suffix(path) == ".tsv":
@@ -95,15 +94,6 @@ class PairSource:
                 f"{path} is {own.code} and needs one partner in {other.code}, such as {names[0].name}; {there}"
             )
         return found[0]
-
-
-def file_entry(path: Path) -> dict[str, Any]:
-    """Size and hash of a file, which is read once."""
-    digest = xxhash.xxh3_128()
-    with open(path, "rb") as file:
-        while block := file.read(2**20):
-            digest.update(block)
-    return {"bytes": path.stat().st_size, "xxh3_128": digest.hexdigest()}
 
 
 def _suffix(path: Path) -> str:

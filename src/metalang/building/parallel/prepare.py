@@ -7,13 +7,12 @@ from pathlib import Path
 from typing import Any
 
 from metalang.building.parallel.folder import SPLITS, STATS, VERSION, read_stats
-from metalang.building.parallel.pairs import file_entry
 from metalang.building.parallel.passes import clean_pairs, split_pairs
 from metalang.building.parallel.repeats import mark_repeats
 from metalang.building.parallel.spec import ParallelText
 from metalang.digests import canonical_json
 from metalang.errors import ConfigError
-from metalang.files import aside, publish, write_json
+from metalang.files import aside, entry_of, is_as, publish, write_json
 
 
 def prepare_parallel(text: ParallelText, output_dir: Path) -> dict[str, Any]:
@@ -52,14 +51,10 @@ def _finished(folder: Path, spec: dict[str, Any]) -> dict[str, Any] | None:
             if stats["spec"].get(name) != spec[name]
         )
         raise ConfigError(f"{folder} holds other pairs: {other}; {advice}")
-    changed = [name for name, entry in stats["files"].items() if not _is_as(folder / name, entry)]
+    changed = [name for name, entry in stats["files"].items() if not is_as(folder / name, entry)]
     if changed:
         raise ConfigError(f"{folder} is damaged: {', '.join(changed)} changed since it was written; {advice}")
     return stats
-
-
-def _is_as(path: Path, entry: dict[str, Any]) -> bool:
-    return path.is_file() and file_entry(path) == entry
 
 
 def _brief(value: Any) -> str:
@@ -84,7 +79,7 @@ def _write(text: ParallelText, folder: Path, spec: dict[str, Any]) -> dict[str, 
         "kept": kept,
         "left_out": dict(left_out),
         **splits,
-        "files": {path.name: file_entry(path) for path in sorted(folder.iterdir())},
+        "files": {path.name: entry_of(path) for path in sorted(folder.iterdir())},
         "spec": spec,
     }
     _require_pairs(stats)

@@ -16,10 +16,9 @@ import numpy as np
 from tqdm import tqdm
 
 from metalang.building.parallel.directions import DirectedPairs
-from metalang.building.parallel.pairs import file_entry
 from metalang.digests import canonical_json
 from metalang.errors import ConfigError
-from metalang.files import aside, publish, read_json, write_json
+from metalang.files import aside, entry_of, is_as, publish, read_json, write_json
 from metalang.text.tokenizer import TextTokenizer
 
 STATS = "seq2seq_stats.json"
@@ -43,7 +42,7 @@ def write_seq2seq(splits: list[DirectedPairs], tokenizer: TextTokenizer, output_
             rows = {
                 pairs.split: _write_rows(pairs, tokenizer, folder / f"{pairs.split}.jsonl", bar) for pairs in splits
             }
-        stats = rows | {"files": {path.name: file_entry(path) for path in sorted(folder.iterdir())}, "spec": spec}
+        stats = rows | {"files": {path.name: entry_of(path) for path in sorted(folder.iterdir())}, "spec": spec}
         write_json(folder / STATS, stats)
         publish(output_dir)
     finally:
@@ -60,7 +59,7 @@ def _finished(folder: Path, spec: dict[str, Any]) -> dict[str, Any]:
         other = [name for name in spec if stats["spec"].get(name) != spec[name]]
         raise ConfigError(f"{folder} holds rows of other {' and '.join(other)}; {advice}")
     for name, entry in stats["files"].items():
-        if not (folder / name).is_file() or file_entry(folder / name) != entry:
+        if not is_as(folder / name, entry):
             raise ConfigError(f"{folder / name} is missing or changed since it was written; {advice}")
     return stats
 
