@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from metalang.errors import ConfigError
 from metalang.text.hub import HubDataset
-from metalang.text.readers import BadLines
+from metalang.text.readers import MAX_DOCUMENT_BYTES, BadLines
 from metalang.text.sources import ROWS_PER_FILE, Document, TextSource, Unit
 
 DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
@@ -145,6 +145,8 @@ BAD = {
     b'{"text": "\xff"}': "no UTF-8: invalid start byte",
     b'{"text": "\\ud800"}': "'text' holds half a surrogate pair at character 0",
     b"[" * 100_000: "maximum recursion depth exceeded",
+    b'{"text": "a\\u0000"}': "a NUL byte in the text",
+    b'{"text": "a\0"}': "no JSON: Invalid control character at at column 12",
 }
 
 
@@ -162,6 +164,27 @@ def test_what_pythons_own_parser_alone_takes_is_read(tmp_path):
     lines = b'{"text": "a", "score": NaN}\n{"text": "b", "n": 1e999}\n{"text": "c", "n": ' + b"9" * 400 + b"}\n"
     (tmp_path / "a.jsonl").write_bytes(lines + b'{"text": "x", "text": "d"}\n')
     assert texts(TextSource(str(tmp_path / "a.jsonl"))) == ["a", "b", "c", "d"]
+
+
+def test_a_nul_byte_is_no_text(tmp_path):
+    (tmp_path / "a.txt").write_bytes(b"one\ntwo\n\0\0\0\nfour\n")
+    for sample_by in ("document", "paragraph", "line"):
+        assert f"{tmp_path / 'a.txt'} line 3: a NUL byte in the text" in refusal(tmp_path / "a.txt", sample_by=sample_by)
+    bad_lines = BadLines(skip=True)
+    assert texts(TextSource(str(tmp_path / "a.txt"), sample_by="line"), bad_lines=bad_lines) == ["one", "two", "four"]
+    assert bad_lines.num_bad == 1
+    pq.write_table(pa.table({"text": ["a", "b\0"]}), tmp_path / "a.parquet")
+    assert "a.parquet row 1: a NUL byte in the text" in refusal(tmp_path / "a.parquet")
+
+
+@pytest.mark.parametrize("sample_by", ["paragraph", "line"])
+def test_a_text_too_long_for_a_document_is_a_bad_line(tmp_path, sample_by):
+    long = b"x" * (MAX_DOCUMENT_BYTES + 1)
+    for path in packed(tmp_path, b"one\n\n" + long + b"\n\nthree\n", "a.txt"):
+        assert f"{path} line 3: more than 67,108,864 bytes of one document" in refusal(path, sample_by=sample_by)
+        bad_lines = BadLines(skip=True)
+        assert texts(TextSource(str(path), sample_by=sample_by), 2**20, bad_lines=bad_lines) == ["one", "three"]
+        assert bad_lines.num_bad == 1
 
 
 def test_many_bad_lines_are_counted(tmp_path):

@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import orjson
 
@@ -24,7 +24,7 @@ from metalang.text.zstd import open_zstd
 SUFFIXES = (".txt", ".jsonl", ".csv", ".txt.gz", ".jsonl.gz", ".txt.zst", ".jsonl.zst", ".parquet")
 SAMPLE_BY = ("document", "paragraph", "line")
 MAX_DOCUMENT_BYTES = 2**26
-"""The largest .txt file that is one document: tokenizing takes about 105 bytes of memory a character."""
+"""The largest document: tokenizing takes about 105 bytes of memory a character."""
 _OPENERS = {".gz": gzip.open, ".zst": open_zstd}
 _BOM = b"\xef\xbb\xbf"
 
@@ -87,10 +87,12 @@ class TextFile:
         """Position and text of the documents that start in a range. What has no text is counted and left out."""
         rows = {".parquet": self._table_rows, ".csv": self._csv_rows}.get(self.suffix, self._line_rows)
         for position, text in rows(start, stop, bad_lines):
-            if text and not text.isspace():
-                yield position, text
-            else:
+            if not text or text.isspace():
                 bad_lines.num_empty += 1
+            elif (place := text.find("\0")) >= 0:
+                bad_lines.meet(partial(self._fault, position, text.count("\n", 0, place), "a NUL byte in the text"))
+            else:
+                yield position, text
 
     def _csv_rows(self, start: int, stop: int, bad_lines: BadLines) -> Iterator[tuple[int, str | None]]:
         """The column of the texts; the first line names the columns (RFC 4180, section 2)."""
@@ -122,6 +124,11 @@ class TextFile:
         for position, content in _each_line(lines) if is_json else joined(lines):
             if is_json and not content.strip():
                 continue
+            if len(content) > MAX_DOCUMENT_BYTES:
+                bad_lines.meet(
+                    partial(self._fault, position, 0, f"more than {MAX_DOCUMENT_BYTES:,} bytes of one document")
+                )
+                continue
             try:
                 yield position, _json_text(content, self.text_field) if is_json else _plain_text(content)
             except UnicodeDecodeError as error:
@@ -131,22 +138,24 @@ class TextFile:
                 bad_lines.meet(partial(self._fault, position, 0, first_line(error)))
 
     def _fault(self, position: int, lines_before: int, reason: str) -> str:
+        if self.suffix in (".parquet", ".csv"):
+            return f"{self.path} row {position:,}: {reason}"
         return f"{self.path} line {self._line_number(position) + lines_before:,}: {reason}"
 
     def _plain_lines(self, start: int, stop: int) -> Iterator[Piece]:
         with open(self.path, "rb") as file:
             if start:
                 file.seek(start - 1)
-                file.readline()
+                _bounded_line(file)
             position = file.tell()
-            while position < stop and (line := file.readline()):
+            while position < stop and (line := _bounded_line(file)):
                 yield position, line if position else line.removeprefix(_BOM)
-                position += len(line)
+                position = file.tell()
 
     def _packed_lines(self) -> Iterator[Piece]:
         try:
             with _OPENERS[self.path.suffix](self.path) as file:
-                for row, line in enumerate(file):
+                for row, line in enumerate(iter(partial(_bounded_line, file), b"")):
                     yield row, line if row else line.removeprefix(_BOM)
         except (OSError, EOFError, zlib.error) as error:
             raise ConfigError(f"{self.path} is damaged or no {self.path.suffix} file: {first_line(error)}") from None
@@ -193,6 +202,14 @@ def too_long(path: Path, num_bytes: str) -> ConfigError:
     )
 
 
+def _bounded_line(file: BinaryIO) -> bytes:
+    """The next line, b"" at the end; of one that is too long for a document, no more than shows that it is."""
+    line = part = file.readline(MAX_DOCUMENT_BYTES + 2)
+    while part and not part.endswith(b"\n"):
+        part = file.readline(MAX_DOCUMENT_BYTES)
+    return line
+
+
 def _whole(lines: Iterator[Piece]) -> Iterator[Piece]:
     yield 0, b"".join(line for _, line in lines)
 
@@ -204,14 +221,16 @@ def _each_line(lines: Iterator[Piece]) -> Iterator[Piece]:
 
 def _paragraphs(lines: Iterator[Piece]) -> Iterator[Piece]:
     """Runs of lines between blank ones."""
-    first, held = 0, []
+    first, held, size = 0, [], 0
     for position, line in lines:
         if line.strip():
             first = first if held else position
-            held.append(line)
+            if size <= MAX_DOCUMENT_BYTES:  # what is longer is no document, and need not be held
+                held.append(line)
+                size += len(line)
         elif held:
             yield first, b"".join(held).rstrip(b"\r\n")
-            held = []
+            held, size = [], 0
     if held:
         yield first, b"".join(held).rstrip(b"\r\n")
 
