@@ -169,7 +169,9 @@ def test_what_pythons_own_parser_alone_takes_is_read(tmp_path):
 def test_a_nul_byte_is_no_text(tmp_path):
     (tmp_path / "a.txt").write_bytes(b"one\ntwo\n\0\0\0\nfour\n")
     for sample_by in ("document", "paragraph", "line"):
-        assert f"{tmp_path / 'a.txt'} line 3: a NUL byte in the text" in refusal(tmp_path / "a.txt", sample_by=sample_by)
+        assert f"{tmp_path / 'a.txt'} line 3: a NUL byte in the text" in refusal(
+            tmp_path / "a.txt", sample_by=sample_by
+        )
     bad_lines = BadLines(skip=True)
     assert texts(TextSource(str(tmp_path / "a.txt"), sample_by="line"), bad_lines=bad_lines) == ["one", "two", "four"]
     assert bad_lines.num_bad == 1

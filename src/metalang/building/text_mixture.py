@@ -1,5 +1,6 @@
 """A mixture of texts, from one YAML file: which sources, filtered how, in which shares of documents."""
 
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
@@ -21,6 +22,7 @@ from metalang.mixing import parse_shares
 from metalang.specs import Size, Spec, as_spec, faults_of, read_config
 from metalang.text.filters import AnyFilter
 from metalang.text.near_duplicates import MinHash, near_duplicate_lines
+from metalang.text.readers import SAMPLE_BY
 from metalang.text.sources import TextSource
 
 SPLIT_SUFFIXES = {"train": "train", "validation": "val"}
@@ -95,14 +97,15 @@ class DatasetMixer:
         return DatasetMixer(Path(path), read_config(path), **settings)
 
     def validate_mixture(self) -> dict[str, Any]:
-        """`is_valid`, `total_ratio`, `num_datasets` and all `errors` at once; reads no text."""
+        """`is_valid`, `total_ratio`, `num_datasets` and all `errors` at once; reads no text of the sources."""
         errors = faults_of(TextMixture, self.value)
-        mixture = None if errors else as_spec(TextMixture, self.value, self.path.name)
-        ratios = _ratios(self.value)
+        parts = _parts(self.value)
+        ratios = [part["mix_ratio"] for part in parts if isinstance(part.get("mix_ratio"), int | float)]
         for check in (
             lambda: parse_shares(ratios, "mix_ratio"),
-            lambda: _require_names(mixture),
-            *self._sources(mixture),
+            lambda: _require_names(parts),
+            *(lambda part=part: _open_source(part) for part in parts),
+            *(lambda part=part: _open_filters(part) for part in parts),
         ):
             errors += _faults_of(check)
         return {
@@ -199,13 +202,6 @@ class DatasetMixer:
         starts = [0, *ends[:-1]]
         return {name: lines[cuts[n] : cuts[n + 1]] - starts[n] for n, name in enumerate(pools)}
 
-    def _sources(self, mixture: TextMixture | None) -> list[Callable[[], object]]:
-        parts = mixture.datasets if mixture else ()
-        return [
-            lambda part=part: TextSource(part.source, text_field=part.text_field, sample_by=part.sample_by)
-            for part in parts
-        ]
-
 
 def is_mixture(path: str) -> bool:
     """Whether a path names a mixture of texts, by its ending."""
@@ -242,17 +238,30 @@ def _summary(pools: dict[str, Pool], selection: Selection, chosen: list[Chosen])
     }
 
 
-def _ratios(value: Any) -> list[float]:
-    """The numbers among the mix_ratio of a description, however faulty the rest of it."""
+def _parts(value: Any) -> list[dict[str, Any]]:
+    """The descriptions of sources in that of a mixture, however faulty they are."""
     parts = value.get("datasets") if isinstance(value, dict) else None
-    found = [part.get("mix_ratio") for part in parts or [] if isinstance(part, dict)] if isinstance(parts, list) else []
-    return [ratio for ratio in found if isinstance(ratio, int | float)]
+    return [part for part in parts if isinstance(part, dict)] if isinstance(parts, list) else []
 
 
-def _require_names(mixture: TextMixture | None) -> None:
-    names = [part.name for part in mixture.datasets] if mixture else []
-    for name in sorted({name for name in names if names.count(name) > 1}):
-        raise ConfigError(f"{names.count(name)} datasets are called {name!r}; give each a name of its own")
+def _require_names(parts: list[dict[str, Any]]) -> None:
+    counts = Counter(str(part["name"]) for part in parts if "name" in part)
+    for name, count in counts.items():
+        if count > 1:
+            raise ConfigError(f"{count} datasets are called {name!r}; give each a name of its own")
+
+
+def _open_source(part: dict[str, Any]) -> None:
+    """Raises ConfigError where there is no text behind the name of a source."""
+    if isinstance(part.get("source"), str) and part.get("sample_by", "document") in SAMPLE_BY:
+        TextSource(part["source"], sample_by=part.get("sample_by", "document"))
+
+
+def _open_filters(part: dict[str, Any]) -> None:
+    """Raises ConfigError for a filter that lacks a model, a package or a file."""
+    if not faults_of(TextPart, part):
+        for each in as_spec(TextPart, part, str(part["name"])).filters:
+            each.open()
 
 
 def _faults_of(check: Callable[[], object]) -> list[str]:

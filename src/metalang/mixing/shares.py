@@ -28,8 +28,7 @@ def parse_shares(ratios: Sequence[str | float], flag: str = "--data_ratios") -> 
     shares = [_share(ratio, flag) for ratio in ratios]
     if abs(sum(shares, Decimal(0)) - 1) > Decimal(1) / _PARTS:
         raise ConfigError(
-            f"{flag} {' '.join(map(str, ratios))} sum to {sum(shares, Decimal(0)).normalize():f} and should sum to 1; "
-            "they are shares of the tokens"
+            f"{flag} {' '.join(map(str, ratios))} sum to {sum(shares, Decimal(0)).normalize():f} and should sum to 1"
         )
     parts = _largest_remainder([share * _PARTS for share in shares])
     divisor = gcd(*parts)
