@@ -29,7 +29,7 @@ TEXTS = [
     "😀 👩‍👩‍👧‍👦 🇷🇺 中文，日本語。 한국어 العربية ά é ö ﬁ ½ Ａ\u00a0\u200b\u3000\ufeff\u2028|",
     "   a\t\t b  \r\n\r\n \n  c" + " " * 70 + "d\n\n\n",
     f"{EOS}a{EOS}{EOS} b </s> <s> <meta_lang_3> <|padding|> <unk>{EOS}",
-    "a\x00b\x7f\x80 aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa ========",
+    "a\x01b\x7f\x80 aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa ========",
 ] * 3
 
 

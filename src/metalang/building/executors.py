@@ -10,8 +10,8 @@ import subprocess
 import sys
 import time
 from argparse import ArgumentParser, Namespace
-from collections.abc import Callable
-from concurrent.futures import FIRST_COMPLETED, ProcessPoolExecutor, wait
+from collections.abc import Callable, Iterable
+from concurrent.futures import FIRST_EXCEPTION, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -57,7 +57,7 @@ def available_cores() -> int:
 
 @dataclass(frozen=True)
 class LocalExecutor:
-    """Processes of this machine; one worker is this process itself."""
+    """Processes of this machine. This process is one of the workers: it has begun while others are still starting."""
 
     workers: int = 1
 
@@ -73,26 +73,41 @@ class LocalExecutor:
             return
         context = multiprocessing.get_context("spawn")
         counter = context.Value("q", 0)
-        workers = min(self.workers, len(units))
-        with ProcessPoolExecutor(workers, mp_context=context, initializer=_join, initargs=(counter,)) as pool:
-            waiting = {pool.submit(_run_in_pool, task, unit) for unit in units}
-            while waiting:
-                done, waiting = wait(waiting, timeout=_POLL_SECONDS, return_when=FIRST_COMPLETED)
-                failed = [future for future in done if future.exception()]
-                if failed:
-                    pool.shutdown(wait=False, cancel_futures=True)
-                    _raise(failed[0].exception())
-                with counter.get_lock():
-                    bar.update(counter.value)
-                    counter.value = 0
+        others = min(self.workers, len(units)) - 1
+        with ProcessPoolExecutor(others, mp_context=context, initializer=_join, initargs=(counter,)) as pool:
+            futures = {unit: pool.submit(_run_in_pool, task, unit) for unit in units}
+            try:
+                for unit in reversed(units):
+                    if futures[unit].cancel():  # nobody has taken it yet
+                        task(unit, lambda tokens: bar.update(tokens + _taken(counter)))
+                    _require_no_failure(futures.values())
+                while not all(future.done() for future in futures.values()):
+                    wait(futures.values(), timeout=_POLL_SECONDS, return_when=FIRST_EXCEPTION)
+                    _require_no_failure(futures.values())
+                    bar.update(_taken(counter))
+            except BaseException:
+                pool.shutdown(wait=False, cancel_futures=True)
+                raise
+            bar.update(_taken(counter))
 
 
-def _raise(error: BaseException | None) -> None:
-    if isinstance(error, BrokenProcessPool):
-        raise ConfigError(
-            "a worker was killed, by hand or for want of memory; start again with fewer --workers"
-        ) from None
-    raise error
+def _taken(counter: Any) -> int:
+    """What the other workers have counted since the last time."""
+    with counter.get_lock():
+        count, counter.value = counter.value, 0
+    return count
+
+
+def _require_no_failure(futures: Iterable[Future[None]]) -> None:
+    """Raises what a unit raised that has ended."""
+    for future in futures:
+        if not future.done() or future.cancelled() or future.exception() is None:
+            continue
+        if isinstance(future.exception(), BrokenProcessPool):
+            raise ConfigError(
+                "a worker was killed, by hand or for want of memory; start again with fewer --workers"
+            ) from None
+        raise future.exception()
 
 
 def _join(counter: Any) -> None:
