@@ -39,6 +39,7 @@ setup(
         "gigatoken>=0.10",
         "hjson>=3.1",
         "huggingface_hub>=1.0",
+        "jinja2>=3.1",
         "loguru>=0.7",
         "matplotlib>=3.9",
         "numba>=0.61",
@@ -68,6 +69,7 @@ setup(
             "jsonschema>=4.20",
             "pytest>=8.0",
             "ruff>=0.12",
+            "trl>=1.14",
         ]
     },
 )

@@ -421,7 +421,7 @@ def test_the_evaluated_loss_is_the_mean_over_all_ids_whatever_the_batch(source, 
     model = build_model(_arguments(), tokenizer, seed=1, max_length=32)
     dataset = EvaluationDataset(source, length=32)
     trainer = MetalangTrainer(
-        objective=causal, max_length=32, model=model, args=settings.run, eval_dataset={"text": dataset}
+        objective=causal, tokens_per_step=256, model=model, args=settings.run, eval_dataset={"text": dataset}
     )
     measured = trainer.evaluate()
     total = count = 0.0

@@ -17,7 +17,7 @@ from numba.core import event
 logger = logging.getLogger(__name__)
 
 _PACKAGE = Path(__file__).parent
-_ROOMS = ("*.py", "corpus/*.py", "domains/*.py", "mixing/*.py")
+_ROOMS = ("*.py", "corpus/*.py", "domains/*.py", "mixing/*.py", "training/phases/spans.py")
 
 
 def kernel_hash() -> str:

@@ -86,7 +86,17 @@ class DataArguments:
     )
     nl_eval_data_path: list[str] = field(
         default_factory=list,
-        metadata={"help": "natural language to evaluate on (.yaml: the validation part); NAME=PATH allowed"},
+        metadata={
+            "help": "natural language to evaluate on (.yaml: the validation part; in --phase sft: conversations); "
+            "NAME=PATH allowed"
+        },
+    )
+    phase: Literal["pretrain", "sft"] = field(
+        default="pretrain",
+        metadata={
+            "help": "pretrain: windows of a mixture; sft: one .jsonl of conversations as --data_paths, loss on what "
+            "the assistant says"
+        },
     )
     max_length: int = field(default=1024, metadata={"help": "predicted ids in a window"})
     max_epochs: float = field(

@@ -6,18 +6,14 @@ import torch
 from transformers.integrations import is_deepspeed_zero3_enabled
 
 from metalang.files import read_json
-from metalang.mixing import Mixture
-from metalang.sizes import format_size
-from metalang.text.tokenizer import TextTokenizer
 from metalang.training.config import Settings
+from metalang.training.feed import Feed
 from metalang.training.trainer import MetalangTrainer
 
 
-def banner(settings: Settings, mixture: Mixture, tokenizer: TextTokenizer, trainer: MetalangTrainer) -> str:
+def banner(settings: Settings, data: Feed, trainer: MetalangTrainer) -> str:
     """What will be trained, on what, how: the numbers that follow from the flags."""
-    run, model, length = settings.run, trainer.model, settings.data.max_length
-    windows = run.windows_per_step
-    total = windows * run.max_steps * length
+    run, model, tokenizer = settings.run, trainer.model, data.tokenizer
     decayed = set(trainer.get_decay_parameter_names(model))
     sizes = {name: _numel(parameter) for name, parameter in model.named_parameters()}
     zero = trainer.accelerator.state.deepspeed_plugin
@@ -25,10 +21,10 @@ def banner(settings: Settings, mixture: Mixture, tokenizer: TextTokenizer, train
     lines = [
         f"run        {run.run_name or run.output_dir}, {run.world_size} rank{'s' if run.world_size > 1 else ''} on "
         f"{run.device.type}, {precision}, {f'DeepSpeed ZeRO-{zero.zero_stage}' if zero else 'no DeepSpeed'}",
-        f"batch      {windows} windows of {length} = {windows * length:,} tokens a step "
+        f"batch      {data.batch} "
         f"({run.per_device_train_batch_size} a device, x {run.gradient_accumulation_steps} accumulation, "
         f"x {run.world_size} ranks)",
-        f"length     {run.max_steps:,} steps, {total:,} tokens ({format_size(total)})",
+        f"length     {run.max_steps:,} steps, {data.amount}",
         f"model      {type(model).__name__}, {sum(sizes.values()):,} parameters, "
         f"{'fresh, seed ' + str(run.seed) if settings.model.random_initialize else 'loaded'}, "
         f"attention {model.config._attn_implementation}, loss cross-entropy of predicted ids",
@@ -38,13 +34,9 @@ def banner(settings: Settings, mixture: Mixture, tokenizer: TextTokenizer, train
         f"{sum(sizes[name] for name in sizes if name not in decayed):,} by 0",
         f"schedule   {run.lr_scheduler_type.value}, peak {run.learning_rate:g}, "
         f"{run.get_warmup_steps(run.max_steps)} warm-up steps, {run.optim.value}",
-        f"order      {mixture.fingerprint}, seed {mixture.seed}",
+        f"order      {data.order}, seed {run.order_seed}",
+        *(f"source     {source}" for source in data.sources),
     ]
-    for use in mixture.usage(windows * run.max_steps):
-        lines.append(
-            f"source     {use.name}: {use.share:.2%}, {use.num_tokens:,} tokens = {use.epochs:.3g} epochs of "
-            f"{use.held_tokens:,} ({use.left_over:,} behind its last window are not read)"
-        )
     return "\n".join(lines)
 
 
@@ -57,7 +49,7 @@ def beginning(checkpoint: Path | None, max_steps: int) -> str:
     return f"start      from {checkpoint}{jump}"
 
 
-def summary(trainer: MetalangTrainer, mixture: Mixture, *, model_folder: str | None, tracked: str | None) -> str:
+def summary(trainer: MetalangTrainer, data: Feed, *, model_folder: str | None, tracked: str | None) -> str:
     """Losses before and after, speed, and where everything lies."""
     lines = []
     history = trainer.state.log_history
@@ -67,7 +59,7 @@ def summary(trainer: MetalangTrainer, mixture: Mixture, *, model_folder: str | N
         lines.append(f"{key}: {first:.4f} at step {first_step} -> {last:.4f} at step {last_step}")
     lines.append(f"speed: {trainer.tokens_per_second:,.0f} tokens/s, {trainer.args.world_size} ranks together")
     lines.append(f"model: {model_folder or f'sharded, in the checkpoints of {trainer.args.output_dir}'}")
-    lines.append("corpora: " + ", ".join(f"{source.name}={source.corpus.folder}" for source in mixture.sources))
+    lines.append(data.places)
     if tracked:
         lines.append(f"wandb: {tracked}")
     return "\n".join(lines)

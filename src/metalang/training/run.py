@@ -7,15 +7,12 @@ from pathlib import Path
 
 from transformers import default_data_collator
 
-from metalang.errors import ConfigError
 from metalang.files import write_json
-from metalang.mixing import Mixture, Source
 from metalang.text.tokenizer import TextTokenizer, load_tokenizer
 from metalang.training.callbacks.complete import CompleteMarker
 from metalang.training.checkpoints import RUN_FILE, claim_output, newest_complete, require_unchanged
 from metalang.training.config import Settings
-from metalang.training.corpora import as_corpora, open_mixture
-from metalang.training.dataset import EvaluationDataset, MixtureDataset
+from metalang.training.feed import Feed, feed
 from metalang.training.model import build_model
 from metalang.training.objectives import OBJECTIVES
 from metalang.training.report import banner, beginning, summary
@@ -30,40 +27,37 @@ def pretrain(settings: Settings) -> None:
     run = settings.run
     claim_output(run.output_dir, resume=run.resume_training)
     tokenizer = _tokenizer(settings)
-    num_windows = run.windows_per_step * run.max_steps
-    mixture = _mixture(settings, tokenizer, num_windows)
-    evaluation = _evaluation(settings, tokenizer)
+    data = feed(settings, tokenizer)
     model = build_model(settings.model, tokenizer, seed=run.seed, max_length=settings.data.max_length)
     unchanged = {
-        "order of the data": mixture.fingerprint,
-        "tokens a step": run.windows_per_step * mixture.length,
+        "order of the data": data.order,
+        **data.step_size,
         "ranks": run.world_size,
     }
     checkpoint = newest_complete(run.output_dir) if run.resume_training else None
     if checkpoint:
         require_unchanged(checkpoint, unchanged)
-    _refuse_trained_on(mixture, evaluation)
-    _leave_settings(settings, mixture)
+    _leave_settings(settings, data)
     tracked = start_tracking(settings)
     trainer = MetalangTrainer(
         objective=OBJECTIVES[settings.model.architecture],
-        max_length=mixture.length,
+        tokens_per_step=data.tokens_per_step,
         model=model,
         args=run,
-        train_dataset=MixtureDataset(mixture, num_windows),
-        eval_dataset=evaluation,
+        train_dataset=data.train,
+        eval_dataset=data.evaluation,
         data_collator=default_data_collator,
-        processing_class=tokenizer.hf,
+        processing_class=data.tokenizer.hf,
         callbacks=[CompleteMarker(unchanged)],
     )
     if run.process_index == 0:
-        print(banner(settings, mixture, tokenizer, trainer), flush=True)
+        print(banner(settings, data, trainer), flush=True)
         print(beginning(checkpoint, run.max_steps), flush=True)
     trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
-    _finish(trainer, mixture, settings, tracked)
+    _finish(trainer, data, settings, tracked)
 
 
-def _leave_settings(settings: Settings, mixture: Mixture) -> None:
+def _leave_settings(settings: Settings, data: Feed) -> None:
     """Leaves in the output folder what the run was asked for, what it reads and by which versions it is made.
 
     A run that is continued keeps what it was begun with.
@@ -73,20 +67,8 @@ def _leave_settings(settings: Settings, mixture: Mixture) -> None:
         return
     path.parent.mkdir(parents=True, exist_ok=True)
     asked = {"model": asdict(settings.model), "data": asdict(settings.data), "run": run.to_sanitized_dict()}
-    corpora = {source.name: source.corpus.manifest.content_hash for source in mixture.sources}
     versions = {name: importlib.metadata.version(name) for name in ("metalang", "torch", "transformers", "deepspeed")}
-    write_json(path, {**asked, "order": mixture.fingerprint, "corpora": corpora, "versions": versions})
-
-
-def _refuse_trained_on(mixture: Mixture, evaluation: dict[str, EvaluationDataset]) -> None:
-    """Raises ConfigError where the model would be evaluated on what it is trained on."""
-    trained = {source.corpus.manifest.content_hash: source.name for source in mixture.sources}
-    for name, dataset in evaluation.items():
-        if dataset.content_hash in trained:
-            raise ConfigError(
-                f"--nl_eval_data_path {name} is the corpus {trained[dataset.content_hash]} of --data_paths: its loss "
-                "would be that of text learned by heart; hold a part out (tokenize_text.py --split, --validation_ratio)"
-            )
+    write_json(path, {**asked, "order": data.order, "corpora": data.contents, "versions": versions})
 
 
 def _tokenizer(settings: Settings) -> TextTokenizer:
@@ -94,22 +76,7 @@ def _tokenizer(settings: Settings) -> TextTokenizer:
     return load_tokenizer(name).with_meta_tokens(settings.model.num_meta_lang_tokens)
 
 
-def _mixture(settings: Settings, tokenizer: TextTokenizer, num_windows: int) -> Mixture:
-    corpora = as_corpora(settings.data.data_paths, "--data_paths", settings, tokenizer.name)
-    return open_mixture(
-        settings.data, corpora, tokenizer.id_space, num_windows=num_windows, seed=settings.run.order_seed
-    )
-
-
-def _evaluation(settings: Settings, tokenizer: TextTokenizer) -> dict[str, EvaluationDataset]:
-    length, ids = settings.data.max_length, tokenizer.id_space
-    corpora = as_corpora(settings.data.nl_eval_data_path, "--nl_eval_data_path", settings, tokenizer.name)
-    return {
-        name: EvaluationDataset(Source(name, folder, ids, length=length), length=length) for name, folder in corpora
-    }
-
-
-def _finish(trainer: MetalangTrainer, mixture: Mixture, settings: Settings, tracked: str | None) -> None:
+def _finish(trainer: MetalangTrainer, data: Feed, settings: Settings, tracked: str | None) -> None:
     """Saves the model folder if asked for, prints the summary, ends the trackers and the process group."""
     run = settings.run
     if run.gather_weights:
@@ -119,5 +86,5 @@ def _finish(trainer: MetalangTrainer, mixture: Mixture, settings: Settings, trac
         end_tracking()
     if run.process_index == 0:
         folder = run.output_dir if run.gather_weights else None
-        print(summary(trainer, mixture, model_folder=folder, tracked=tracked), flush=True)
+        print(summary(trainer, data, model_folder=folder, tracked=tracked), flush=True)
     trainer.end()

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import torch
 from torch import nn
-from transformers import PrinterCallback, ProgressCallback, Trainer
+from transformers import PrinterCallback, ProgressCallback, Trainer, TrainerState
 from transformers.trainer_utils import EvalPrediction
 
 from metalang.training.callbacks.progress import Progress
@@ -15,20 +15,23 @@ from metalang.training.callbacks.throughput import Throughput
 
 
 class MetalangTrainer(Trainer):
-    """Trains on windows by an objective (a module of `objectives/`).
+    """Trains on windows, or rows, by an objective (a module of `objectives/`).
 
     `evaluate` gives `eval_<name>_loss`, the mean over all predicted ids, whatever the batch size and the number of
-    ranks, `eval_<name>_perplexity` and `eval_<name>_tokens`. Every log bears `tokens_seen`.
+    ranks, `eval_<name>_perplexity` and `eval_<name>_tokens`. Every log bears `tokens_seen`: the steps done, times
+    `tokens_per_step`, or (None: steps differ) the ids that were read, padding left out.
     """
 
-    def __init__(self, *, objective: ModuleType, max_length: int, **arguments: Any) -> None:
+    def __init__(self, *, objective: ModuleType, tokens_per_step: int | None, **arguments: Any) -> None:
         super().__init__(compute_loss_func=objective.loss, compute_metrics=_token_mean, **arguments)
         self._objective = objective
-        self._tokens_per_step = self.args.windows_per_step * max_length
-        self._throughput = Throughput(self._tokens_per_step)
+        self._tokens_per_step = tokens_per_step
+        if tokens_per_step is None:
+            self.args.include_num_input_tokens_seen = "non_padding"  # counted over all ranks, and kept in checkpoints
+        self._throughput = Throughput(self._tokens_seen)
         self.add_callback(self._throughput)
         self.remove_callback(PrinterCallback if self.args.disable_tqdm else ProgressCallback)
-        self.add_callback(Progress(self._tokens_per_step))
+        self.add_callback(Progress(self._tokens_seen, tokens_per_step))
         # Labels arrive shifted, so all of them are predictions; transformers 5.23 would leave the first of each window
         # out of the number that the loss is divided by.
         self._loss_shifts_labels = False
@@ -49,15 +52,20 @@ class MetalangTrainer(Trainer):
 
     def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
         """Logs, with `tokens_seen`, and with `tokens_per_second` beside a training loss."""
-        logs["tokens_seen"] = self.state.global_step * self._tokens_per_step
+        logs["tokens_seen"] = self._tokens_seen(self.state)
         if "loss" in logs:
             logs.update(self._throughput.take())
         super().log(logs, start_time)
+
+    def _tokens_seen(self, state: TrainerState) -> int:
+        if self._tokens_per_step is None:
+            return state.num_input_tokens_seen
+        return state.global_step * self._tokens_per_step
 
 
 def _token_mean(prediction: EvalPrediction) -> dict[str, float]:
     """The loss of a token, from the sums (n,) and counts (n,) of all windows; named so that it is the `eval_loss`."""
     total = float(np.sum(prediction.predictions, dtype=np.float64))
     count = int(np.sum(prediction.label_ids))
-    mean = total / count
-    return {"loss": mean, "perplexity": math.exp(mean) if mean < 700 else math.inf, "tokens": count}
+    mean = total / count if count else math.nan
+    return {"loss": mean, "perplexity": math.inf if mean >= 700 else math.exp(mean), "tokens": count}

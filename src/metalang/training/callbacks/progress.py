@@ -1,5 +1,6 @@
 """Progress for people: a bar in tokens, and a line for each log."""
 
+from collections.abc import Callable
 from typing import Any
 
 from tqdm import tqdm
@@ -7,9 +8,10 @@ from transformers import TrainerCallback, TrainerState, TrainingArguments
 
 
 class Progress(TrainerCallback):
-    """On rank 0, a bar of the tokens trained on, and a `log_line` above it for each log."""
+    """On rank 0, a bar of the tokens trained on (without an end where steps differ), and a `log_line` for each log."""
 
-    def __init__(self, tokens_per_step: int) -> None:
+    def __init__(self, tokens_seen: Callable[[TrainerState], int], tokens_per_step: int | None) -> None:
+        self._tokens_seen = tokens_seen
         self._tokens_per_step = tokens_per_step
         self._bar: tqdm | None = None
 
@@ -17,8 +19,8 @@ class Progress(TrainerCallback):
         """Opens the bar, where the run begins."""
         if state.is_world_process_zero:
             self._bar = tqdm(
-                total=state.max_steps * self._tokens_per_step,
-                initial=state.global_step * self._tokens_per_step,
+                total=self._tokens_per_step and state.max_steps * self._tokens_per_step,
+                initial=self._tokens_seen(state),
                 desc="training",
                 unit=" tokens",
                 unit_scale=True,
@@ -30,7 +32,7 @@ class Progress(TrainerCallback):
     def on_step_end(self, args: TrainingArguments, state: TrainerState, control: Any, **kwargs: Any) -> None:
         """Moves the bar."""
         if self._bar is not None:
-            self._bar.update(self._tokens_per_step)
+            self._bar.update(self._tokens_seen(state) - self._bar.n)
 
     def on_log(
         self, args: TrainingArguments, state: TrainerState, control: Any, logs: dict[str, float], **kwargs: Any

@@ -1,9 +1,10 @@
 """How fast the steps are, evaluation and saving left out."""
 
 import time
+from collections.abc import Callable
 from typing import Any
 
-from transformers import TrainerCallback
+from transformers import TrainerCallback, TrainerState
 
 
 class Throughput(TrainerCallback):
@@ -12,18 +13,20 @@ class Throughput(TrainerCallback):
     The first step is left out: it holds compilations and allocations.
     """
 
-    def __init__(self, tokens_per_step: int) -> None:
-        self._tokens_per_step = tokens_per_step
+    def __init__(self, tokens_seen: Callable[[TrainerState], int]) -> None:
+        self._tokens_seen = tokens_seen
         self._mark: float | None = None
-        self._seconds, self._steps = 0.0, 0
-        self.all_seconds, self.all_steps = 0.0, 0
+        self._seen = 0
+        self._seconds, self._tokens = 0.0, 0
+        self._all_seconds, self._all_tokens = 0.0, 0
 
     def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         """Takes the time since the last step, or since what came between."""
+        seen = self._tokens_seen(state)
         if self._mark is not None:
             self._seconds += time.perf_counter() - self._mark
-            self._steps += 1
-        self._mark = time.perf_counter()
+            self._tokens += seen - self._seen
+        self._mark, self._seen = time.perf_counter(), seen
 
     def on_evaluate(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         """Leaves an evaluation out."""
@@ -37,15 +40,15 @@ class Throughput(TrainerCallback):
 
     def take(self) -> dict[str, float]:
         """`tokens_per_second`, of all ranks together, since the last call; nothing where no step was clocked."""
-        if not self._steps:
+        if not self._tokens:
             return {}
-        speed = self._tokens_per_step * self._steps / self._seconds
-        self.all_seconds, self.all_steps = self.all_seconds + self._seconds, self.all_steps + self._steps
-        self._seconds, self._steps = 0.0, 0
+        speed = self._tokens / self._seconds
+        self._all_seconds, self._all_tokens = self._all_seconds + self._seconds, self._all_tokens + self._tokens
+        self._seconds, self._tokens = 0.0, 0
         return {"tokens_per_second": round(speed, 1)}
 
     @property
     def tokens_per_second(self) -> float:
         """Of the whole run, all ranks together; 0 before the second step."""
-        seconds, steps = self.all_seconds + self._seconds, self.all_steps + self._steps
-        return self._tokens_per_step * steps / seconds if steps else 0.0
+        seconds, tokens = self._all_seconds + self._seconds, self._all_tokens + self._tokens
+        return tokens / seconds if tokens else 0.0

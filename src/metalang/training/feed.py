@@ -1,0 +1,149 @@
+"""What a run is fed, phase by phase: the windows of a mixture, or the rows of a file."""
+
+from dataclasses import dataclass, replace
+from math import ceil
+from typing import Any
+
+from torch.utils.data import Dataset
+
+from metalang.errors import ConfigError
+from metalang.mixing import Mixture, Source, named_paths, parse_shares
+from metalang.sizes import format_size
+from metalang.text.tokenizer import TextTokenizer
+from metalang.training.config import Settings
+from metalang.training.corpora import as_corpora, open_mixture
+from metalang.training.dataset import EvaluationDataset, MixtureDataset
+from metalang.training.phases import UnifiedDataset
+from metalang.training.phases.order import RowOrder
+from metalang.training.phases.rows import EvaluationRows, RunRows
+
+
+@dataclass(frozen=True)
+class Feed:
+    """Data of a run, and what its reports say of it.
+
+    `tokens_per_step` is None where steps differ, and tokens are counted as they are read. `contents`: a name for the
+    content of each source that is trained on. `batch`, `amount` and `sources` are lines of the banner, `places` of the
+    summary.
+    """
+
+    tokenizer: TextTokenizer
+    train: Dataset
+    evaluation: dict[str, Any]
+    order: str
+    contents: dict[str, str]
+    tokens_per_step: int | None
+    step_size: dict[str, int]
+    batch: str
+    amount: str
+    sources: tuple[str, ...]
+    places: str
+
+
+def feed(settings: Settings, tokenizer: TextTokenizer) -> Feed:
+    """What the phase of a run reads. Raises ConfigError where a source is bad, too short, or trained and tested on."""
+    made = _FEEDS[settings.data.phase](settings, tokenizer)
+    _refuse_trained_on(made)
+    return made
+
+
+def _windows(settings: Settings, tokenizer: TextTokenizer) -> Feed:
+    run, length = settings.run, settings.data.max_length
+    num_windows = run.windows_per_step * run.max_steps
+    corpora = as_corpora(settings.data.data_paths, "--data_paths", settings, tokenizer.name)
+    mixture = open_mixture(settings.data, corpora, tokenizer.id_space, num_windows=num_windows, seed=run.order_seed)
+    held_out = as_corpora(settings.data.nl_eval_data_path, "--nl_eval_data_path", settings, tokenizer.name)
+    tokens = run.windows_per_step * length
+    total = tokens * run.max_steps
+    return Feed(
+        tokenizer=tokenizer,
+        train=MixtureDataset(mixture, num_windows),
+        evaluation={
+            name: EvaluationDataset(Source(name, folder, tokenizer.id_space, length=length), length=length)
+            for name, folder in held_out
+        },
+        order=mixture.fingerprint,
+        contents={source.name: source.corpus.manifest.content_hash for source in mixture.sources},
+        tokens_per_step=tokens,
+        step_size={"tokens a step": tokens},
+        batch=f"{run.windows_per_step} windows of {length} = {tokens:,} tokens a step",
+        amount=f"{total:,} tokens ({format_size(total)})",
+        sources=_uses(mixture, num_windows),
+        places="corpora: " + ", ".join(f"{source.name}={source.corpus.folder}" for source in mixture.sources),
+    )
+
+
+def _uses(mixture: Mixture, num_windows: int) -> tuple[str, ...]:
+    return tuple(
+        f"{use.name}: {use.share:.2%}, {use.num_tokens:,} tokens = {use.epochs:.3g} epochs of "
+        f"{use.held_tokens:,} ({use.left_over:,} behind its last window are not read)"
+        for use in mixture.usage(num_windows)
+    )
+
+
+def _conversations(settings: Settings, tokenizer: TextTokenizer) -> Feed:
+    run, batch = settings.run, settings.run.windows_per_step
+    ((name, path),) = _one_file(settings)
+    dataset = _open(path, settings, tokenizer)
+    order = RowOrder(dataset.sizes, batch=batch, seed=run.order_seed, content=dataset.fingerprint)
+    num_places = batch * run.max_steps
+    epochs = num_places / len(dataset)
+    _require_epochs(name, dataset, num_places, settings.data.max_epochs)
+    held_out = named_paths(settings.data.nl_eval_data_path, "--nl_eval_data_path")
+    left_out = f" ({dataset.num_bad:,} bad ones are left out)" if dataset.num_bad else ""
+    return Feed(
+        tokenizer=replace(tokenizer, backend=dataset.tokenizer.backend_tokenizer, _hf=dataset.tokenizer),
+        train=RunRows(dataset, order, num_places),
+        evaluation={each: EvaluationRows(_open(place, settings, tokenizer)) for each, place in held_out},
+        order=order.fingerprint,
+        contents={name: dataset.content_hash},
+        tokens_per_step=None,
+        step_size={"conversations a step": batch},
+        batch=f"{batch} conversations of up to {settings.data.max_length} predicted ids a step",
+        amount=f"{num_places:,} conversations",
+        sources=(f"{name}: {num_places:,} conversations = {epochs:.3g} epochs of {len(dataset):,}{left_out}",),
+        places=f"data: {name}={path}",
+    )
+
+
+_FEEDS = {"pretrain": _windows, "sft": _conversations}
+
+
+def _one_file(settings: Settings) -> tuple[tuple[str, str], ...]:
+    named = named_paths(settings.data.data_paths)
+    if len(named) != 1 or len(parse_shares(settings.data.data_ratios)) != 1:
+        raise ConfigError(
+            f"--phase sft reads one file of conversations, and {len(named)} --data_paths with --data_ratios "
+            f"{' '.join(settings.data.data_ratios)} are given; join them to one file, and give --data_ratios 1"
+        )
+    return named
+
+
+def _open(path: str, settings: Settings, tokenizer: TextTokenizer) -> UnifiedDataset:
+    """The conversations of a file, all of them looked at. A row has one id more than are predicted: the first."""
+    data = settings.data
+    dataset = UnifiedDataset(path, tokenizer.hf, data.max_length + 1, phase="sft", on_bad_line=data.on_bad_line)
+    if data.on_bad_line == "error":
+        dataset.check()
+    return dataset
+
+
+def _require_epochs(name: str, dataset: UnifiedDataset, num_places: int, max_epochs: float) -> None:
+    epochs = num_places / len(dataset)
+    if epochs > max_epochs:
+        raise ConfigError(
+            f"{name} holds {len(dataset):,} conversations and is asked for {num_places:,}, {epochs:.2f} epochs. "
+            f"At most {max_epochs:g} epochs are allowed: set --max_epochs {ceil(100 * epochs) / 100:g} to read that "
+            "often, ask for fewer steps, or give more data"
+        )
+
+
+def _refuse_trained_on(made: Feed) -> None:
+    """Raises ConfigError where the model would be evaluated on what it is trained on."""
+    trained = {content: name for name, content in made.contents.items()}
+    for name, dataset in made.evaluation.items():
+        if dataset.content_hash in trained:
+            raise ConfigError(
+                f"--nl_eval_data_path {name} is {trained[dataset.content_hash]} of --data_paths: its loss would be "
+                "that of text learned by heart; hold a part out (tokenize_text.py --split, --validation_ratio)"
+            )
