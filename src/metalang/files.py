@@ -88,19 +88,23 @@ def entry_of(path: Path) -> dict[str, Any]:
     >>> entry_of(Path(os.devnull))
     {'bytes': 0, 'xxh3_128': '99aa06d3014798d86001c324468d497f'}
     """
-    hexadecimal = _digest(path, xxhash.xxh3_128())
-    return {"bytes": path.stat().st_size, "xxh3_128": hexadecimal}
+    return {"bytes": path.stat().st_size, "xxh3_128": xxh3_of(path)}
 
 
 def is_as(path: Path, entry: dict[str, Any]) -> bool:
     """Whether a file is there and is as `entry_of` found it."""
     if not path.is_file() or path.stat().st_size != entry["bytes"]:
         return False
-    return entry_of(path)["xxh3_128"] == entry["xxh3_128"]
+    return xxh3_of(path) == entry["xxh3_128"]
 
 
-def _digest(path: Path, digest: Any) -> str:
-    with open(path, "rb") as file:
+def xxh3_of(path: Any) -> str:
+    """32 hexadecimal digits that name what a file, or whatever else has an `open`, holds."""
+    return _digest(path, xxhash.xxh3_128())
+
+
+def _digest(path: Any, digest: Any) -> str:
+    with path.open("rb") as file:
         while block := file.read(2**20):
             digest.update(block)
     return digest.hexdigest()

@@ -2,5 +2,6 @@
 
 from metalang.mixing.mixture import Mixture, Source, model_ids, named_paths
 from metalang.mixing.shares import parse_shares
+from metalang.mixing.stream import Stream
 
-__all__ = ["Mixture", "Source", "model_ids", "named_paths", "parse_shares"]
+__all__ = ["Mixture", "Source", "Stream", "model_ids", "named_paths", "parse_shares"]

@@ -20,6 +20,7 @@ from metalang.errors import ConfigError, MismatchError
 from metalang.ids import IdSpace
 from metalang.mixing.permutation import permuted
 from metalang.mixing.shares import Interleave
+from metalang.mixing.stream import Stream
 from metalang.seeds import key_for
 
 _NAME = re.compile(r"[A-Za-z0-9_-]+")
@@ -78,6 +79,21 @@ class Source:
         self._mixed = manifest.window_length is not None  # its windows are stored with the id before them
 
     @property
+    def content_hash(self) -> str:
+        """Names the tokens."""
+        return self.corpus.manifest.content_hash
+
+    @property
+    def origin(self) -> str:
+        """Where the corpus lies."""
+        return str(self.corpus.folder)
+
+    @property
+    def num_tokens(self) -> int:
+        """Ids in one epoch, those behind the last full window too."""
+        return self.corpus.num_tokens
+
+    @property
     def num_windows(self) -> int:
         """Full windows in one epoch."""
         return self.corpus.num_tokens // (self._length + self._mixed)
@@ -110,27 +126,27 @@ class Source:
 
 @dataclass(frozen=True)
 class Use:
-    """What a run of so many windows takes from a source."""
+    """What a run of so many windows takes from a source; `held_tokens` is None for a stream."""
 
     name: str
     share: float
     num_windows: int
     num_tokens: int
     epochs: float
-    held_tokens: int
+    held_tokens: int | None
     left_over: int
 
 
 class Mixture:
     """Sources with whole-number shares; `read(index)` is a pure function of sources, shares, seed and window length."""
 
-    def __init__(self, sources: Sequence[Source], shares: Sequence[int], *, length: int, seed: int) -> None:
+    def __init__(self, sources: Sequence[Source | Stream], shares: Sequence[int], *, length: int, seed: int) -> None:
         if len(sources) != len(shares):
             raise ConfigError(
                 f"{len(sources)} --data_paths and {len(shares)} --data_ratios are given; give one ratio a path"
             )
         self.sources, self.shares, self.length, self.seed = tuple(sources), tuple(shares), length, seed
-        self._content = [source.corpus.manifest.content_hash for source in sources]
+        self._content = [source.content_hash for source in sources]
         self._refuse_twins()
         self._refuse_short()
         self._interleave = Interleave(shares)
@@ -164,7 +180,7 @@ class Mixture:
                 num_windows=count,
                 num_tokens=count * self.length,
                 epochs=count / source.num_windows,
-                held_tokens=source.corpus.num_tokens,
+                held_tokens=source.num_tokens,
                 left_over=source.num_left_over,
             )
             for source, share, count in zip(self.sources, self.shares, counts, strict=True)
@@ -224,6 +240,6 @@ class Mixture:
         for source in self.sources:
             if not source.num_windows:
                 raise ConfigError(
-                    f"{source.name} holds {source.corpus.num_tokens:,} tokens, less than one window of {self.length}; "
+                    f"{source.name} holds {source.num_tokens:,} tokens, less than one window of {self.length}; "
                     "give more data, or a smaller --max_length"
                 )

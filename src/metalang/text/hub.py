@@ -15,10 +15,14 @@ Place = Callable[[], dict[str, Any]]
 
 @dataclass(frozen=True)
 class HubDataset:
-    """One split of a dataset, by `name`, `name:split` or `name:config:split`; the split is `train` if none is named."""
+    """One split of a dataset, by `name`, `name:split` or `name:config:split`; the split is `train` if none is named.
+
+    `commit` of the dataset; None: the newest, which the hub is asked for.
+    """
 
     name: str
     text_field: str
+    commit: str | None = None
 
     def texts(self) -> Iterator[str | None]:
         """The text of each row, in the order of the dataset."""
@@ -62,8 +66,8 @@ class HubDataset:
     def _revision(self) -> str | None:
         from huggingface_hub import HfApi
 
-        if Path(self._parts[0]).is_dir():
-            return None
+        if self.commit is not None or Path(self._parts[0]).is_dir():
+            return self.commit
         try:
             return HfApi().dataset_info(self._parts[0]).sha
         except (

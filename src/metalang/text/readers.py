@@ -7,6 +7,7 @@ may hold line ends, as a whole only.
 
 import csv
 import gzip
+import io
 import json
 import zlib
 from collections.abc import Callable, Iterator
@@ -19,6 +20,7 @@ import orjson
 
 from metalang.errors import ConfigError
 from metalang.text.names import first_line
+from metalang.text.remote import Url
 from metalang.text.zstd import open_zstd
 
 SUFFIXES = (".txt", ".jsonl", ".csv", ".txt.gz", ".jsonl.gz", ".txt.zst", ".jsonl.zst", ".parquet")
@@ -60,7 +62,7 @@ class BadLines:
 class TextFile:
     """A file, and how its documents are found: `sample_by` for plain text, `text_field` for JSON lines and tables."""
 
-    path: Path
+    path: Path | Url
     text_field: str
     sample_by: str
 
@@ -79,9 +81,16 @@ class TextFile:
         if self.suffix == ".parquet":
             return _row_group_ranges(self.path, unit_bytes)
         size = self.path.stat().st_size
-        by_line = self.suffix == ".jsonl" or (self.suffix == ".txt" and self.sample_by == "line")
-        step = unit_bytes if by_line else size
+        step = unit_bytes if self._is_by_line else size
         return [(start, min(start + step, size)) for start in range(0, size, step)]
+
+    def read_from(self, position: int, bad_lines: BadLines) -> Iterator[tuple[int, str]]:
+        """Position and text of the documents at a position or behind it; what cannot be cut is read from its start."""
+        start = position if self._is_by_line else 0
+        if self.suffix == ".parquet":
+            start = _row_group_of(self.path, position)
+        for _, stop in self.ranges(2**62):
+            yield from ((at, text) for at, text in self.read(start, stop, bad_lines) if at >= position)
 
     def read(self, start: int, stop: int, bad_lines: BadLines) -> Iterator[tuple[int, str]]:
         """Position and text of the documents that start in a range. What has no text is counted and left out."""
@@ -94,10 +103,15 @@ class TextFile:
             else:
                 yield position, text
 
+    @property
+    def _is_by_line(self) -> bool:
+        """Whether a document is a line of a plain file."""
+        return self.suffix == ".jsonl" or (self.suffix == ".txt" and self.sample_by == "line")
+
     def _csv_rows(self, start: int, stop: int, bad_lines: BadLines) -> Iterator[tuple[int, str | None]]:
         """The column of the texts; the first line names the columns (RFC 4180, section 2)."""
         csv.field_size_limit(MAX_DOCUMENT_BYTES)
-        with open(self.path, encoding="utf-8-sig", newline="") as file:
+        with io.TextIOWrapper(self.path.open("rb"), encoding="utf-8-sig", newline="") as file:
             rows = csv.DictReader(file, strict=True)
             try:
                 columns = list(rows.fieldnames or [])
@@ -143,7 +157,7 @@ class TextFile:
         return f"{self.path} line {self._line_number(position) + lines_before:,}: {reason}"
 
     def _plain_lines(self, start: int, stop: int) -> Iterator[Piece]:
-        with open(self.path, "rb") as file:
+        with self.path.open("rb") as file:
             if start:
                 file.seek(start - 1)
                 _bounded_line(file)
@@ -154,7 +168,7 @@ class TextFile:
 
     def _packed_lines(self) -> Iterator[Piece]:
         try:
-            with _OPENERS[self.path.suffix](self.path) as file:
+            with self.path.open("rb") as packed, _OPENERS[self.path.suffix](packed) as file:
                 for row, line in enumerate(iter(partial(_bounded_line, file), b"")):
                     yield row, line if row else line.removeprefix(_BOM)
         except (OSError, EOFError, zlib.error) as error:
@@ -173,7 +187,7 @@ class TextFile:
         if self.path.suffix in _OPENERS:
             return position + 1
         number = 1
-        with open(self.path, "rb") as file:
+        with self.path.open("rb") as file:
             while position and (block := file.read(min(position, 2**20))):
                 number += block.count(b"\n")
                 position -= len(block)
@@ -194,7 +208,7 @@ class TextFile:
                 raise ConfigError(f"{self.path} row {row:,}: {first_line(error)}; write the file again") from None
 
 
-def too_long(path: Path, num_bytes: str) -> ConfigError:
+def too_long(path: Path | Url, num_bytes: str) -> ConfigError:
     """The refusal of a file that would be one document and is too large for that."""
     return ConfigError(
         f"{path} would be one document of {num_bytes} bytes; the limit is {MAX_DOCUMENT_BYTES:,}, as tokenizing takes "
@@ -267,17 +281,17 @@ def _json_value(content: bytes) -> Any:
         return json.loads(content.decode())
 
 
-def _open_table(path: Path) -> Any:
+def _open_table(path: Path | Url) -> Any:
     import pyarrow as pa
     from pyarrow import parquet
 
     try:
-        return parquet.ParquetFile(path)
+        return parquet.ParquetFile(path.open("rb") if isinstance(path, Url) else path)
     except (pa.ArrowException, OSError) as error:
         raise ConfigError(f"{path} is damaged or no parquet file: {first_line(error)}") from None
 
 
-def _require_texts(table: Any, path: Path, text_field: str) -> None:
+def _require_texts(table: Any, path: Path | Url, text_field: str) -> None:
     import pyarrow as pa
 
     schema = table.schema_arrow
@@ -290,7 +304,16 @@ def _require_texts(table: Any, path: Path, text_field: str) -> None:
         raise ConfigError(f"{path}: column {text_field!r} holds {kind} and not strings; name another with --text_field")
 
 
-def _row_group_ranges(path: Path, unit_bytes: int) -> list[tuple[int, int]]:
+def _row_group_of(path: Path | Url, row: int) -> int:
+    """Number of the row group that holds a row."""
+    with _open_table(path) as table:
+        group, last = 0, -1
+        while group < table.num_row_groups and (last := last + table.metadata.row_group(group).num_rows) < row:
+            group += 1
+    return group
+
+
+def _row_group_ranges(path: Path | Url, unit_bytes: int) -> list[tuple[int, int]]:
     with _open_table(path) as table:
         sizes = [table.metadata.row_group(group).total_byte_size for group in range(table.num_row_groups)]
     ranges, start, held = [], 0, 0

@@ -1,7 +1,6 @@
 """Reading zstandard files, with an error where a file ends too early: the library's own reader ends silently (0.25)."""
 
 import io
-from pathlib import Path
 from typing import Any, BinaryIO
 
 _BLOCK_BYTES = 2**17
@@ -10,12 +9,12 @@ _BLOCK_BYTES = 2**17
 class _ZstdBytes(io.RawIOBase):
     """The bytes that the frames of a zstandard file hold."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, file: BinaryIO) -> None:
         import zstandard
 
         self._error = zstandard.ZstdError
         self._new_frame = zstandard.ZstdDecompressor().decompressobj
-        self._file = open(path, "rb")
+        self._file = file
         self._frame: Any = None
         self._packed = b""
         self._ready = memoryview(b"")
@@ -30,10 +29,6 @@ class _ZstdBytes(io.RawIOBase):
         buffer[:count] = self._ready[:count]
         self._ready = self._ready[count:]
         return count
-
-    def close(self) -> None:
-        self._file.close()
-        super().close()
 
     def _more_packed(self) -> bool:
         self._packed = self._packed or self._file.read(_BLOCK_BYTES)
@@ -51,6 +46,6 @@ class _ZstdBytes(io.RawIOBase):
         self._frame = None if self._frame.eof else self._frame
 
 
-def open_zstd(path: Path) -> BinaryIO:
-    """A buffered reader of what a zstandard file holds. Reading raises EOFError where the file is cut off."""
-    return io.BufferedReader(_ZstdBytes(path), _BLOCK_BYTES)
+def open_zstd(file: BinaryIO) -> BinaryIO:
+    """A buffered reader of what an open zstandard file holds. Reading raises EOFError where the file is cut off."""
+    return io.BufferedReader(_ZstdBytes(file), _BLOCK_BYTES)

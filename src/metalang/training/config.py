@@ -106,6 +106,14 @@ class DataArguments:
             "(Muennighoff et al. 2023, arXiv 2305.16264, abstract)"
         },
     )
+    streaming: bool = field(
+        default=False,
+        metadata={
+            "help": "encode raw text of --data_paths (files, http addresses, hub datasets) while the run reads it, in "
+            "its order, without a copy on disk; every rank reads all of it. Left out, it is tokenized first: then its "
+            "windows are permuted, and a resume costs nothing"
+        },
+    )
     text_field: str = field(default="text", metadata={"help": "field of raw .jsonl and .parquet that holds the text"})
     sample_by: Literal["document", "paragraph", "line"] = field(
         default="document",
@@ -264,6 +272,7 @@ def parse_arguments(argv: list[str], description: str = "") -> Settings:
     except (ValueError, ImportError, RuntimeError) as error:
         raise ConfigError(_our_words(str(error))) from None
     _require_evaluation_data(settings)
+    _require_one_reader(settings)
     return settings
 
 
@@ -289,6 +298,15 @@ def _require_evaluation_data(settings: Settings) -> None:
     if run.eval_on_start:
         raise ConfigError(
             "--eval_on_start has nothing to evaluate on; give --nl_eval_data_path, or leave --eval_on_start out"
+        )
+
+
+def _require_one_reader(settings: Settings) -> None:
+    num_workers = settings.run.dataloader_num_workers
+    if settings.data.streaming and num_workers > 1:
+        raise ConfigError(
+            f"--dataloader_num_workers {num_workers} would read and encode all of a stream {num_workers} times, and be "
+            "no faster; give 1 to read ahead of the training, or 0"
         )
 
 

@@ -9,10 +9,12 @@ from metalang.building.saved import SavedBuild, is_saved
 from metalang.building.text_mixture import SPLIT_SUFFIXES, DatasetMixer, is_mixture
 from metalang.corpus.manifest import FILE_NAME
 from metalang.digests import digest_of
-from metalang.ids import IdSpace
-from metalang.mixing import Mixture, Source, named_paths, parse_shares
+from metalang.errors import ConfigError
+from metalang.mixing import Mixture, Source, Stream, named_paths, parse_shares
 from metalang.text.sources import TextSource
+from metalang.text.tokenizer import TextTokenizer
 from metalang.training.config import DataArguments, Settings
+from metalang.training.streams import open_stream
 
 CACHE = "tokenized"
 PREPARED = "prepared"
@@ -35,18 +37,37 @@ def as_corpora(paths: list[str], flag: str, settings: Settings, tokenizer: str) 
     return [(name, folder) for (name, _), folder in zip(named, folders, strict=True)]
 
 
-def open_mixture(
-    data: DataArguments, corpora: list[tuple[str, str]], ids: IdSpace, *, num_windows: int, seed: int
-) -> Mixture:
+def open_sources(settings: Settings, tokenizer: TextTokenizer, *, is_resumed: bool) -> list[Source | Stream]:
+    """What --data_paths names, each opened as a corpus or, by --streaming True, as a stream of raw text."""
+    data = settings.data
+    named = named_paths(data.data_paths)
+    streamed = {name: path for name, path in named if data.streaming and not is_corpus(path)}
+    if data.streaming and not streamed:
+        raise ConfigError("--streaming True has nothing to stream: all --data_paths are corpora; leave it out")
+    stored = [f"{name}={path}" for name, path in named if name not in streamed]
+    opened: dict[str, Source | Stream] = {
+        name: Source(name, folder, tokenizer.id_space, length=data.max_length)
+        for name, folder in as_corpora(stored, "--data_paths", settings, tokenizer.name)
+    }
+    for name, path in streamed.items():
+        opened[name] = open_stream(name, path, settings, tokenizer, is_resumed=is_resumed)
+    return [opened[name] for name, _ in named]
+
+
+def open_mixture(data: DataArguments, sources: list[Source | Stream], *, num_windows: int, seed: int) -> Mixture:
     """The mixture that a run of `num_windows` reads. Raises ConfigError or MismatchError where it cannot."""
-    sources = [Source(name, folder, ids, length=data.max_length) for name, folder in corpora]
     mixture = Mixture(sources, parse_shares(data.data_ratios), length=data.max_length, seed=seed)
     mixture.require_epochs(num_windows, data.max_epochs)
     return mixture
 
 
+def is_corpus(path: str) -> bool:
+    """Whether a path is a folder of ours."""
+    return (Path(path) / FILE_NAME).is_file()
+
+
 def _as_corpus(path: str, settings: Settings, tokenizer: str, split: str) -> Path:
-    if (Path(path) / FILE_NAME).is_file():
+    if is_corpus(path):
         return Path(path)
     beside = Path(settings.run.output_dir).parent
     build = SavedBuild(Path(path)) if is_saved(Path(path)) else _text_build(path, settings, tokenizer, split)

@@ -44,7 +44,7 @@ class EvaluationDataset(Dataset):
     @property
     def content_hash(self) -> str:
         """Names the tokens that are evaluated on."""
-        return self._source.corpus.manifest.content_hash
+        return self._source.content_hash
 
     def __len__(self) -> int:
         return self._source.num_windows + (self._source.num_left_over > 0)

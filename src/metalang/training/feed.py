@@ -8,10 +8,11 @@ from torch.utils.data import Dataset
 
 from metalang.errors import ConfigError
 from metalang.mixing import Mixture, Source, named_paths, parse_shares
+from metalang.mixing.mixture import Use
 from metalang.sizes import format_size
 from metalang.text.tokenizer import TextTokenizer
 from metalang.training.config import Settings
-from metalang.training.corpora import as_corpora, open_mixture
+from metalang.training.corpora import as_corpora, open_mixture, open_sources
 from metalang.training.dataset import EvaluationDataset, MixtureDataset
 from metalang.training.phases import UnifiedDataset
 from metalang.training.phases.order import RowOrder
@@ -40,18 +41,18 @@ class Feed:
     places: str
 
 
-def feed(settings: Settings, tokenizer: TextTokenizer) -> Feed:
+def feed(settings: Settings, tokenizer: TextTokenizer, *, is_resumed: bool) -> Feed:
     """What the phase of a run reads. Raises ConfigError where a source is bad, too short, or trained and tested on."""
-    made = _FEEDS[settings.data.phase](settings, tokenizer)
+    made = _FEEDS[settings.data.phase](settings, tokenizer, is_resumed)
     _refuse_trained_on(made)
     return made
 
 
-def _windows(settings: Settings, tokenizer: TextTokenizer) -> Feed:
+def _windows(settings: Settings, tokenizer: TextTokenizer, is_resumed: bool) -> Feed:
     run, length = settings.run, settings.data.max_length
     num_windows = run.windows_per_step * run.max_steps
-    corpora = as_corpora(settings.data.data_paths, "--data_paths", settings, tokenizer.name)
-    mixture = open_mixture(settings.data, corpora, tokenizer.id_space, num_windows=num_windows, seed=run.order_seed)
+    sources = open_sources(settings, tokenizer, is_resumed=is_resumed)
+    mixture = open_mixture(settings.data, sources, num_windows=num_windows, seed=run.order_seed)
     held_out = as_corpora(settings.data.nl_eval_data_path, "--nl_eval_data_path", settings, tokenizer.name)
     tokens = run.windows_per_step * length
     total = tokens * run.max_steps
@@ -63,25 +64,29 @@ def _windows(settings: Settings, tokenizer: TextTokenizer) -> Feed:
             for name, folder in held_out
         },
         order=mixture.fingerprint,
-        contents={source.name: source.corpus.manifest.content_hash for source in mixture.sources},
+        contents={source.name: source.content_hash for source in mixture.sources},
         tokens_per_step=tokens,
         step_size={"tokens a step": tokens},
         batch=f"{run.windows_per_step} windows of {length} = {tokens:,} tokens a step",
         amount=f"{total:,} tokens ({format_size(total)})",
         sources=_uses(mixture, num_windows),
-        places="corpora: " + ", ".join(f"{source.name}={source.corpus.folder}" for source in mixture.sources),
+        places="corpora: " + ", ".join(f"{source.name}={source.origin}" for source in mixture.sources),
     )
 
 
 def _uses(mixture: Mixture, num_windows: int) -> tuple[str, ...]:
-    return tuple(
-        f"{use.name}: {use.share:.2%}, {use.num_tokens:,} tokens = {use.epochs:.3g} epochs of "
-        f"{use.held_tokens:,} ({use.left_over:,} behind its last window are not read)"
-        for use in mixture.usage(num_windows)
-    )
+    return tuple(map(_use, mixture.usage(num_windows)))
 
 
-def _conversations(settings: Settings, tokenizer: TextTokenizer) -> Feed:
+def _use(use: Use) -> str:
+    taken = f"{use.name}: {use.share:.2%}, {use.num_tokens:,} tokens"
+    if use.held_tokens is None:
+        return f"{taken}, streamed in the order of the text"
+    epochs = f"{use.epochs:.3g} epochs of {use.held_tokens:,}"
+    return f"{taken} = {epochs} ({use.left_over:,} behind its last window are not read)"
+
+
+def _conversations(settings: Settings, tokenizer: TextTokenizer, is_resumed: bool) -> Feed:
     run, batch = settings.run, settings.run.windows_per_step
     ((name, path),) = _one_file(settings)
     dataset = _open(path, settings, tokenizer)
@@ -110,6 +115,8 @@ _FEEDS = {"pretrain": _windows, "sft": _conversations}
 
 
 def _one_file(settings: Settings) -> tuple[tuple[str, str], ...]:
+    if settings.data.streaming:
+        raise ConfigError("--phase sft reads its rows from the file as it is; leave --streaming out")
     named = named_paths(settings.data.data_paths)
     if len(named) != 1 or len(parse_shares(settings.data.data_ratios)) != 1:
         raise ConfigError(

@@ -27,14 +27,14 @@ def pretrain(settings: Settings) -> None:
     run = settings.run
     claim_output(run.output_dir, resume=run.resume_training)
     tokenizer = _tokenizer(settings)
-    data = feed(settings, tokenizer)
+    checkpoint = newest_complete(run.output_dir) if run.resume_training else None
+    data = feed(settings, tokenizer, is_resumed=checkpoint is not None)
     model = build_model(settings.model, tokenizer, seed=run.seed, max_length=settings.data.max_length)
     unchanged = {
         "order of the data": data.order,
         **data.step_size,
         "ranks": run.world_size,
     }
-    checkpoint = newest_complete(run.output_dir) if run.resume_training else None
     if checkpoint:
         require_unchanged(checkpoint, unchanged)
     _leave_settings(settings, data)
