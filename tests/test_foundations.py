@@ -70,6 +70,8 @@ def test_json_may_hold_comments_and_trailing_commas(tmp_path):
         ("empty.json", "", "is empty"),
         ("broken.json", '{"a": [1, 2', "does not parse"),
         ("broken.yaml", "a: [1, 2", "does not parse"),
+        ("date.yaml", "a: 2024-99-99", "date.yaml does not parse: month must be in"),
+        ("twice.yaml", "a: {b: 1, c: 2, b: 3}", "'b' stands twice in line 1; keep one"),
         ("spec.txt", "{}", "ends in .json"),
         ("missing.json", None, "No such file"),
     ],

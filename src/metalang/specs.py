@@ -146,7 +146,7 @@ def read_config(path: str | Path) -> Any:
     import yaml
 
     path = Path(path)
-    parsers = {".json": hjson.loads, ".hjson": hjson.loads, ".yaml": yaml.safe_load, ".yml": yaml.safe_load}
+    parsers = {".json": hjson.loads, ".hjson": hjson.loads, ".yaml": _parsed_yaml, ".yml": _parsed_yaml}
     if path.suffix not in parsers:
         raise ConfigError(f"{path}: a spec is a file that ends in {', '.join(parsers)}")
     try:
@@ -159,9 +159,26 @@ def read_config(path: str | Path) -> Any:
         raise ConfigError(f"{path} is empty; a spec is a JSON or YAML object")
     try:
         value = parsers[path.suffix](text)
-    except (hjson.HjsonDecodeError, yaml.YAMLError, RecursionError) as error:
+    except (ValueError, yaml.YAMLError, RecursionError) as error:
         raise ConfigError(f"{path} does not parse: {error}") from None
     return value
+
+
+def _parsed_yaml(text: str) -> Any:
+    """What YAML says. Raises ValueError for a key that stands twice in one mapping: yaml itself keeps the last."""
+    import yaml
+
+    class Loader(yaml.SafeLoader):
+        def compose_mapping_node(self, anchor: str | None) -> Any:
+            node = super().compose_mapping_node(anchor)
+            seen = set()
+            for key, _ in node.value:
+                if isinstance(key, yaml.ScalarNode) and key.value in seen:
+                    raise ValueError(f"{key.value!r} stands twice in line {key.start_mark.line + 1}; keep one")
+                seen.add(key.value if isinstance(key, yaml.ScalarNode) else None)
+            return node
+
+    return yaml.load(text, Loader)
 
 
 def nearest(name: str, known: list[str]) -> str:
