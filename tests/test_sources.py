@@ -239,6 +239,18 @@ def test_a_damaged_csv_is_refused_with_its_line(tmp_path):
     assert texts(TextSource(str(tmp_path / "a.csv"))) == ["a"]
 
 
+def test_a_csv_row_of_another_number_of_columns_is_a_bad_line(tmp_path):
+    path = tmp_path / "a.csv"
+    path.write_text("id,text\n1,a\n2\n3,one, two\n")
+    assert "a.csv row 1: 1 columns and not 2" in refusal(path)
+    path.write_text("id,text\n1,a\n3,one, two\n4,b\n")
+    assert "a.csv row 1: 3 columns and not 2" in refusal(path)
+    bad_lines = BadLines(skip=True)
+    source = TextSource(str(path))
+    assert [each.text for unit in source.units(99) for each in source.read(unit, bad_lines=bad_lines)] == ["a", "b"]
+    assert (bad_lines.num_bad, bad_lines.num_empty) == (1, 0)
+
+
 def test_names_without_text_are_refused(tmp_path):
     (tmp_path / "empty.txt").touch()
     (tmp_path / "a.tsv").write_text("a,b")

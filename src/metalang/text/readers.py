@@ -108,27 +108,31 @@ class TextFile:
         """Whether a document is a line of a plain file."""
         return self.suffix == ".jsonl" or (self.suffix == ".txt" and self.sample_by == "line")
 
-    def _csv_rows(self, start: int, stop: int, bad_lines: BadLines) -> Iterator[tuple[int, str | None]]:
+    def _csv_rows(self, start: int, stop: int, bad_lines: BadLines) -> Iterator[tuple[int, str]]:
         """The column of the texts; the first line names the columns (RFC 4180, section 2)."""
         csv.field_size_limit(MAX_DOCUMENT_BYTES)
         with io.TextIOWrapper(self.path.open("rb"), encoding="utf-8-sig", newline="") as file:
-            rows = csv.DictReader(file, strict=True)
+            rows, last_line = csv.reader(file, strict=True), 0
             try:
-                columns = list(rows.fieldnames or [])
+                columns = next(rows, [])
                 if self.text_field not in columns:
                     raise ConfigError(
                         f"{self.path} has no column {self.text_field!r}; its columns are {', '.join(columns)} "
                         "(see --text_field)"
                     )
-                for number, row in enumerate(rows):
-                    text = row[self.text_field]
-                    yield number, text and text.replace("\r\n", "\n")
+                place = columns.index(self.text_field)
+                last_line = rows.line_num
+                for number, row in enumerate(filter(None, rows)):
+                    last_line = rows.line_num
+                    if len(row) == len(columns):
+                        yield number, row[place].replace("\r\n", "\n")
+                    else:
+                        reason = f"{len(row)} columns and not {len(columns)}"
+                        bad_lines.meet(partial(self._fault, number, 0, reason))
             except csv.Error as error:
-                raise ConfigError(f"{self.path} behind line {rows.line_num:,}: {error}; mend it") from None
+                raise ConfigError(f"{self.path} behind line {last_line:,}: {error}; mend it") from None
             except UnicodeDecodeError as error:
-                raise ConfigError(
-                    f"{self.path} behind line {rows.line_num:,}: no UTF-8: {error.reason}; mend it"
-                ) from None
+                raise ConfigError(f"{self.path} behind line {last_line:,}: no UTF-8: {error.reason}; mend it") from None
 
     def _line_rows(self, start: int, stop: int, bad_lines: BadLines) -> Iterator[tuple[int, str]]:
         is_json = self.suffix.startswith(".jsonl")
