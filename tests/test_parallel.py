@@ -231,6 +231,8 @@ def test_tab_separated_columns_are_numbers_or_names(tmp_path):
     assert all_pairs(tmp_path / "numbers") == all_pairs(tmp_path / "names") == sorted(many(40))
     with pytest.raises(ConfigError, match=r"no column 'ru'; its first line names 'id', 'russian', 'english'"):
         prepare_parallel(text_of(tmp_path / "named.tsv", fields=("ru", "en")), tmp_path / "out")
+    with pytest.raises(ConfigError, match=r"--fields 0 3: columns are counted from 1"):
+        prepare_parallel(text_of(tmp_path / "plain.tsv", fields=("0", "3")), tmp_path / "out")
     with pytest.raises(ConfigError, match=r"plain\.tsv line 1: 3 columns and none of number 4 \(see --fields\)"):
         prepare_parallel(text_of(tmp_path / "plain.tsv", fields=("2", "4")), tmp_path / "out")
 

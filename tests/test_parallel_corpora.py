@@ -166,6 +166,12 @@ def test_a_pair_that_spells_the_separator_is_left_out_and_counted(tmp_path, plai
     assert sum(left_out) == 2
 
 
+def test_a_separator_that_ends_documents_is_refused(tmp_path, folder, plain):
+    with pytest.raises(ConfigError, match=r"--separator '</s>' ends documents"):
+        tokenize_parallel(ParallelCorpora((folder,), plain, separator="</s>"), tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
 def test_folders_of_other_tags_make_one_corpus_and_split_otherwise_they_are_refused(tmp_path, folder, plain):
     files = whales(tmp_path, 400)
     other = prepared(tmp_path / "other", files, tags={"author": "Ишмаэль"})
@@ -176,6 +182,8 @@ def test_folders_of_other_tags_make_one_corpus_and_split_otherwise_they_are_refu
     assert tokenizer.hf.convert_ids_to_tokens([600, 603, 604]) == [TAGS[0], "<author_Ишмаэль>", "<sep>"]
     last, _, row = corpus.document(corpus.manifest.num_documents - 1)
     assert tokenizer.decode(last).startswith("<author_Ишмаэль> Кит") and int(row["source"]) == 1
+    with pytest.raises(ConfigError, match=r"whales is named twice; name each folder once"):
+        tokenize_parallel(ParallelCorpora((folder, other, folder), plain), tmp_path / "refused")
     seeded = prepared(tmp_path / "seeded", files, seed=3)
     with pytest.raises(ConfigError, match=r"seeded has seed 3 and .*whales 0, so they make no one corpus"):
         tokenize_parallel(ParallelCorpora((folder, seeded), plain), tmp_path / "refused")

@@ -33,6 +33,8 @@ class PairSource:
     def __post_init__(self) -> None:
         if self.source.code == self.target.code:
             raise ConfigError(f"--source_lang and --target_lang are both {self.source.code!r}; name two languages")
+        if self.fields and "0" in self.fields:
+            raise ConfigError(f"--fields {' '.join(self.fields)}: columns are counted from 1; write the first as 1")
         for name in self.inputs:
             if not Path(name).exists():
                 raise ConfigError(f"{name!r} does not exist; give {_FORMS}")

@@ -32,6 +32,11 @@ class ParallelCorpora:
         if not self.separator or self.separator.split() != [self.separator]:
             raise ConfigError(f"--separator {self.separator!r} is empty or holds a space; give such as <sep>")
 
+        paths = [Path(path).resolve() for path in self.folders]
+        twice = [name for name, path in zip(self.folders, paths, strict=True) if paths.count(path) > 1]
+        if twice:
+            raise ConfigError(f"{twice[0]} is named twice; name each folder once")
+
     @property
     def splits(self) -> list[DirectedPairs]:
         """The pairs of each split, directed."""

@@ -19,6 +19,8 @@ def parallel_tokenizer(name: str, tags: Sequence[str], *, separator: str | None,
     folder that holds anything else.
     """
     tokenizer = with_added_tokens(load_tokenizer(name), tags)
+    if separator == tokenizer.eos_token:
+        raise ConfigError(f"--separator {separator!r} ends documents for tokenizer {name!r}; give another, as <sep>")
     if separator is not None:
         tokenizer = with_added_tokens(tokenizer, [separator], special=True)
     elif tokenizer.hf.pad_token is None:
