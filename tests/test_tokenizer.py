@@ -151,6 +151,12 @@ def test_real_text_has_sentencepieces_ids(tmp_path):
         assert tokenizer.decode(processor.encode(text)) == text
 
 
+def test_a_full_disk_is_an_error_of_the_disk(tmp_path, model):
+    (tmp_path / "tokenizer.json").symlink_to("/dev/full")
+    with pytest.raises(OSError, match="No space left on device"):
+        load_tokenizer(str(model)).save(tmp_path)
+
+
 def test_a_saved_tokenizer_is_loaded_by_transformers_with_the_same_ids(tmp_path, model, capfd):
     from transformers import AutoTokenizer
 

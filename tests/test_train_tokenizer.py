@@ -244,10 +244,17 @@ def test_a_vocabulary_that_does_not_fit_the_text_is_refused(tmp_path):
     assert [path.name for path in tmp_path.iterdir()] == ["a.txt"]
 
 
-@pytest.mark.parametrize("content", [b" \n\n\t ", b"\0" * 5000, b"\n\0\n\0"])
-def test_text_without_a_character_is_refused(tmp_path, content):
+@pytest.mark.parametrize(
+    ("content", "reason"),
+    [
+        (b" \n\n\t ", r"'.*a\.txt' holds no text; name a source that does"),
+        (b"\0" * 5000, r"a\.txt line 1: a NUL byte in the text"),
+        (b"\n\0\n\0", r"a\.txt line 2: a NUL byte in the text"),
+    ],
+)
+def test_text_without_a_character_is_refused(tmp_path, content, reason):
     (tmp_path / "a.txt").write_bytes(content)
-    with pytest.raises(ConfigError, match=r"'.*a\.txt' holds no text; name a source that does"):
+    with pytest.raises(ConfigError, match=reason):
         train_tokenizer([TextSource(str(tmp_path / "a.txt"))], vocab_size=300, output_dir=tmp_path / "out")
     assert [path.name for path in tmp_path.iterdir()] == ["a.txt"]
 
@@ -296,8 +303,9 @@ def test_documents_of_one_long_line_are_learned_from(tmp_path):
 def test_bad_lines_stop_the_training_or_are_counted(tmp_path):
     (tmp_path / "a.jsonl").write_text('{"text": "whale ship ocean"}\n' * 50 + "no\n")
     source = TextSource(str(tmp_path / "a.jsonl"))
-    with pytest.raises(ConfigError, match=r"a\.jsonl line 51: no JSON"):
-        train_tokenizer([source], vocab_size=275, output_dir=tmp_path / "out")
+    for kind in ("sentencepiece", "byte_level"):
+        with pytest.raises(ConfigError, match=r"^\S+a\.jsonl line 51: no JSON.*set --on_bad_line skip$"):
+            train_tokenizer([source], vocab_size=275, output_dir=tmp_path / "out", kind=kind)
     bad_lines = BadLines(skip=True)
     train_tokenizer([source], vocab_size=275, output_dir=tmp_path / "out", bad_lines=bad_lines)
     assert bad_lines.num_bad == 1

@@ -108,7 +108,12 @@ class TextTokenizer:
 
     def save(self, folder: Path) -> None:
         """Writes the files from which `load_tokenizer` and transformers' `AutoTokenizer` make the same tokenizer."""
-        self.hf.save_pretrained(folder)
+        try:
+            self.hf.save_pretrained(folder)
+        except Exception as error:  # tokenizers raises a bare Exception where the disk is full, OSError as text
+            if type(error) is not Exception:
+                raise
+            raise OSError(f"{folder}: {first_line(error)}") from error
 
 
 def load_tokenizer(name: str, *, eos_token: str | None = None) -> TextTokenizer:

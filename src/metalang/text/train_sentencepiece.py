@@ -42,9 +42,10 @@ def _trained(lines: Iterator[str], settings: TokenizerSettings) -> bytes:
     import sentencepiece
 
     model = io.BytesIO()
+    faults: list[Exception] = []
     try:
         sentencepiece.SentencePieceTrainer.train(
-            sentence_iterator=lines,
+            sentence_iterator=_noting(lines, faults),
             model_writer=model,
             model_type="bpe",
             vocab_size=settings.vocab_size,
@@ -65,8 +66,17 @@ def _trained(lines: Iterator[str], settings: TokenizerSettings) -> bytes:
             minloglevel=2,
         )
     except (RuntimeError, ValueError, OSError) as error:
-        raise _refused(error, settings) from error
+        raise faults[0] if faults else _refused(error, settings) from error
     return model.getvalue()
+
+
+def _noting(lines: Iterator[str], faults: list[Exception]) -> Iterator[str]:
+    """The same lines; what reading them raises is noted, for SentencePiece makes an error of its own of it."""
+    try:
+        yield from lines
+    except Exception as error:
+        faults.append(error)
+        raise
 
 
 def _refused(error: Exception, settings: TokenizerSettings) -> ConfigError:
