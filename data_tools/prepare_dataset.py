@@ -7,10 +7,13 @@ beside each what was read, refused and written. Running it again does nothing, o
 """
 
 import argparse
+import json
+import sys
 from pathlib import Path
 
 from metalang.building.executors import add_executor_flags, executor_of
 from metalang.building.prepared import prepare
+from metalang.building.text_mixture import DatasetMixer
 from metalang.errors import reported
 
 
@@ -27,10 +30,16 @@ def main() -> None:
         help="what an unreadable line does; skip: count it (default: %(default)s)",
     )
     parser.add_argument("--keep_rejected", action="store_true", help="write refused documents with the reason")
-    parser.add_argument("--check", action="store_true", help="list all faults of the mixture, and read nothing")
+    parser.add_argument(
+        "--check", action="store_true", help="list all faults of the mixture, and read nothing; ends with 1 for any"
+    )
     add_executor_flags(parser)
     args = parser.parse_args()
     with reported("prepare_dataset"):
+        if args.check:
+            found = DatasetMixer.from_yaml(args.mixture_config).validate_mixture()
+            print(json.dumps(found, indent=2))
+            sys.exit(not found["is_valid"])
         print(
             prepare(
                 args.mixture_config,
@@ -39,7 +48,6 @@ def main() -> None:
                 tokenizer=args.tokenizer,
                 skip_bad_lines=args.on_bad_line == "skip",
                 keep_rejected=args.keep_rejected,
-                only_check=args.check,
                 executor=executor_of(args),
             )
         )

@@ -16,7 +16,7 @@ import yaml
 from metalang.building import LocalExecutor, pools
 from metalang.building.text_mixture import DatasetMixer
 from metalang.corpus import Corpus
-from metalang.errors import ConfigError
+from metalang.errors import ConfigError, CorpusError
 from metalang.text.sources import TextSource
 from metalang.text.train_tokenizer import train_tokenizer
 
@@ -176,6 +176,63 @@ def test_every_fault_of_a_mixture_is_listed_at_once(tmp_path):
     with pytest.raises(ConfigError, match=r"sum to 1\.1") as caught:
         DatasetMixer.from_yaml(path).prepare_dataset(tmp_path / "out.jsonl")
     assert "validaton" in str(caught.value) and "\n" not in str(caught.value)
+
+
+def test_ratios_may_be_strings_and_what_is_no_number_gives_no_wrong_sum(tmp_path):
+    one, two = _part(tmp_path, "one", 10, "0.6"), _part(tmp_path, "two", 10, "0.4")
+    assert DatasetMixer.from_yaml(_mixture(tmp_path, one, two)).validate_mixture()["total_ratio"] == 1.0
+    assert len(_prepared(_mixture(tmp_path, one, two), tmp_path / "out.jsonl")) == 20
+    found = DatasetMixer.from_yaml(_mixture(tmp_path, one, two | {"mix_ratio": "x"})).validate_mixture()
+    assert len(found["errors"]) == 1 and "unable to parse string as a number (got 'x')" in found["errors"][0]
+
+
+def test_a_split_that_is_none_is_refused(tmp_path):
+    path = _mixture(tmp_path, _part(tmp_path, "one", 100, 1.0), validation={"ratio": 0.1})
+    with pytest.raises(ConfigError, match="split is 'val'; it can be train, validation"):
+        _prepared(path, tmp_path / "out.jsonl", "val")
+
+
+@pytest.mark.parametrize(("ratio", "split"), [(1e-9, "validation"), (0.999999, "train")])
+def test_a_validation_ratio_that_leaves_a_split_empty_is_refused(tmp_path, ratio, split):
+    path = _mixture(tmp_path, _part(tmp_path, "one", 100, 1.0), validation={"ratio": ratio})
+    with pytest.raises(ConfigError, match=rf"ratio {ratio:g} of 100 documents leaves none for {split}"):
+        _prepared(path, tmp_path / "out.jsonl")
+    assert not (tmp_path / "out.jsonl").exists()
+
+
+@pytest.mark.parametrize("name", ["00000.jsonl", "00000.npy"])
+def test_a_pool_that_was_cut_off_is_refused(tmp_path, name):
+    path = _mixture(tmp_path, _part(tmp_path, "one", 100, 1.0))
+    _prepared(path, tmp_path / "out.jsonl")
+    cut = next(tmp_path.glob(f"pools/one-*/{name}"))
+    os.truncate(cut, 300)
+    with pytest.raises(CorpusError, match=rf"{name} is not as it was written; remove .*one-"):
+        _prepared(path, tmp_path / "again.jsonl", cache_dir=tmp_path / "pools")
+    assert not (tmp_path / "again.jsonl").exists()
+
+
+def test_stats_of_something_else_are_written_again(tmp_path):
+    path = _mixture(tmp_path, _part(tmp_path, "one", 10, 1.0))
+    (tmp_path / "out.stats.json").write_text("{}")
+    assert len(_prepared(path, tmp_path / "out.jsonl")) == 10
+
+
+def test_a_held_out_file_beside_a_mixture_that_holds_nothing_out_is_refused(tmp_path):
+    part = _part(tmp_path, "one", 400, 1.0)
+    command = _command(_mixture(tmp_path, part, validation={"ratio": 0.1}), tmp_path / "out")
+    subprocess.run(command, check=True, capture_output=True)
+    before = (tmp_path / "out/p_mix_train.jsonl").read_bytes()
+    _mixture(tmp_path, part)
+    refused = subprocess.run(command, capture_output=True, text=True)
+    assert refused.returncode == 1 and "p_mix_val.jsonl is of a mixture that held documents out" in refused.stderr
+    assert (tmp_path / "out/p_mix_train.jsonl").read_bytes() == before
+
+
+def test_a_check_that_finds_faults_ends_with_1(tmp_path):
+    path = _mixture(tmp_path, _part(tmp_path, "one", 10, 0.9))
+    checked = subprocess.run(_command(path, tmp_path / "out", "--check"), capture_output=True, text=True)
+    assert checked.returncode == 1 and json.loads(checked.stdout)["is_valid"] is False
+    assert "Traceback" not in checked.stderr and not (tmp_path / "out").exists()
 
 
 def test_a_valid_mixture_is_said_to_be_one(tmp_path):

@@ -41,9 +41,23 @@ class Pool:
     def lines(self) -> Iterator[tuple[Path, np.ndarray]]:
         """For each unit its JSON lines and their table, (n + 1,) `LINE`."""
         for unit, count in enumerate(self.num_lines):
-            table = np.load(self.folder / f"{unit:05d}.npy", mmap_mode="r")
-            assert len(table) == count + 1, "a table lists its lines and where they end"
-            yield self.folder / f"{unit:05d}.jsonl", table
+            path = self.folder / f"{unit:05d}.jsonl"
+            yield path, self._table(path, count)
+
+    def _table(self, path: Path, count: int) -> np.ndarray:
+        """The table of a unit's lines. Raises CorpusError where it, or they, were cut off since they were written."""
+        try:
+            table = np.load(path.with_suffix(".npy"), mmap_mode="r")
+        except (OSError, ValueError):
+            table = np.zeros(0, LINE)
+        if len(table) != count + 1:
+            raise self._damaged(path.with_suffix(".npy"))
+        if not path.is_file() or path.stat().st_size != table["start"][-1]:
+            raise self._damaged(path)
+        return table
+
+    def _damaged(self, path: Path) -> CorpusError:
+        return CorpusError(f"{path} is not as it was written; remove {self.folder}, and start again")
 
 
 @dataclass(frozen=True)

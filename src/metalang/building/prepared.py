@@ -1,6 +1,5 @@
 """A mixture of texts, prepared whole: both splits, their corpora, and a table of what happened to the documents."""
 
-import json
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +11,7 @@ from metalang.building.executors import Executor
 from metalang.building.text import TextBuild
 from metalang.building.text_mixture import POOLS, SPLIT_SUFFIXES, DatasetMixer
 from metalang.corpus import Corpus
+from metalang.errors import ConfigError
 from metalang.files import read_json, write_json
 from metalang.tables import table
 from metalang.text.sources import TextSource
@@ -25,7 +25,6 @@ def prepare(
     *,
     cache_dir: Path | None,
     tokenizer: str | None,
-    only_check: bool,
     executor: Executor,
     **settings: Any,
 ) -> str:
@@ -34,8 +33,6 @@ def prepare(
     With a `tokenizer` a corpus of each split is built in <output_dir>/corpora. Raises ConfigError for a faulty mixture.
     """
     mixer = DatasetMixer.from_yaml(mixture_config, **settings)
-    if only_check:
-        return json.dumps(mixer.validate_mixture(), indent=2)
     files = _splits(mixer, output_dir, cache_dir or output_dir / POOLS, executor)
     for file in files if tokenizer else []:
         build = TextBuild(TextSource(str(file)), tokenizer)
@@ -48,6 +45,14 @@ def prepare(
 def _splits(mixer: DatasetMixer, output_dir: Path, cache: Path, executor: Executor) -> list[Path]:
     """The prepared file of each split that the mixture has."""
     held_out = mixer.mixture.validation.ratio
+    if output_dir.exists() and not output_dir.is_dir():
+        raise ConfigError(f"{output_dir} is a file; --output_dir is a folder")
+    old = output_dir / f"{mixer.name}_{SPLIT_SUFFIXES['validation']}.jsonl"
+    if old.exists() and not held_out:
+        raise ConfigError(
+            f"{old} is of a mixture that held documents out, and {mixer.path} holds none out, so that train would have "
+            "them too; remove it, or give another --output_dir"
+        )
     splits = [split for split in SPLIT_SUFFIXES if split == "train" or held_out]
     return [
         mixer.prepare_dataset(output_dir / f"{mixer.name}_{SPLIT_SUFFIXES[split]}.jsonl", split, cache, executor)

@@ -52,6 +52,7 @@ class Selection:
     ) -> None:
         self._pools = pools
         self._seed = seed
+        self._validation_ratio = validation_ratio
         self._hashes = {name: _hashes(pool) for name, pool in pools.items()}
         unique = self._first_of_equal(dropped)
         self.num_duplicates = {name: len(self._hashes[name]) - len(places) for name, places in unique.items()}
@@ -65,6 +66,17 @@ class Selection:
             aside = min(round(lines * validation_ratio), int(held_out.sum()))
             self.validation.append(Chosen(name, places[held_out], aside))
             self.train.append(Chosen(name, places[~held_out], lines - round(lines * validation_ratio)))
+
+    def require_splits(self) -> None:
+        """Raises ConfigError where documents are to be held out, and one of the two splits would have no line."""
+        splits = {"train": self.train, "validation": self.validation} if self._validation_ratio else {}
+        for split, chosen in splits.items():
+            if not any(each.num_lines for each in chosen):
+                count = sum(len(each.places) for each in (*self.train, *self.validation))
+                raise ConfigError(
+                    f"validation.ratio {self._validation_ratio:g} of {count:,} documents leaves none for {split}; give "
+                    "another ratio, such as 0.05, or more documents"
+                )
 
     def require_epochs(self, max_epochs: float) -> None:
         """Raises ConfigError where a pool has no line, or would be read more than `max_epochs` times."""

@@ -100,9 +100,9 @@ class DatasetMixer:
         """`is_valid`, `total_ratio`, `num_datasets` and all `errors` at once; reads no text of the sources."""
         errors = faults_of(TextMixture, self.value)
         parts = _parts(self.value)
-        ratios = [part["mix_ratio"] for part in parts if isinstance(part.get("mix_ratio"), int | float)]
+        ratios = [ratio for part in parts if (ratio := _number(part.get("mix_ratio"))) is not None]
         for check in (
-            lambda: parse_shares(ratios, "mix_ratio"),
+            *([lambda: parse_shares(ratios, "mix_ratio")] if 0 < len(parts) == len(ratios) else []),
             lambda: _require_names(parts),
             *(lambda part=part: _open_source(part) for part in parts),
             *(lambda part=part: _open_filters(part) for part in parts),
@@ -111,7 +111,7 @@ class DatasetMixer:
         return {
             "is_valid": not errors,
             "total_ratio": round(sum(ratios), 6),
-            "num_datasets": len(ratios),
+            "num_datasets": len(parts),
             "errors": errors,
         }
 
@@ -140,6 +140,8 @@ class DatasetMixer:
         A prepared file of the same mixture and the same sources is left as it is. Pools are kept in `cache_dir`
         (default: `pools` beside the file), and used again by whatever mixture has the same source and filters.
         """
+        if split not in SPLIT_SUFFIXES:
+            raise ConfigError(f"split is {split!r}; it can be {', '.join(SPLIT_SUFFIXES)}")
         output = Path(output_file)
         output.parent.mkdir(parents=True, exist_ok=True)
         works = self._works()
@@ -187,6 +189,7 @@ class DatasetMixer:
             validation_ratio=mixture.validation.ratio,
             seed=mixture.metadata.seed,
         )
+        selection.require_splits()
         selection.require_epochs(mixture.max_epochs)
         return selection
 
@@ -214,7 +217,7 @@ def holds_out(path: str) -> bool:
 
 
 def _is_finished(output: Path, stats: dict[str, Any], spec: dict[str, Any]) -> bool:
-    return stats["spec"] == digest_of(spec) and is_as(output, stats["file"])
+    return stats.get("spec") == digest_of(spec) and is_as(output, stats["file"])
 
 
 def _write_lines(selection: Selection, split: str, output: Path, total: int) -> None:
@@ -242,6 +245,14 @@ def _parts(value: Any) -> list[dict[str, Any]]:
     """The descriptions of sources in that of a mixture, however faulty they are."""
     parts = value.get("datasets") if isinstance(value, dict) else None
     return [part for part in parts if isinstance(part, dict)] if isinstance(parts, list) else []
+
+
+def _number(value: Any) -> float | None:
+    """A ratio as it is written, "0.6" too; None for what is no number, whose fault the description of a part tells."""
+    try:
+        return float(value)
+    except (TypeError, ValueError):
+        return None
 
 
 def _require_names(parts: list[dict[str, Any]]) -> None:
