@@ -16,11 +16,11 @@ import numpy as np
 from metalang.building import TextBuild, build_corpus, domain_build
 from metalang.corpus import Corpus
 from metalang.domains import read_domain
-from metalang.mixing import Mixture, Source, model_ids
+from metalang.mixing import Plan, Source, Stage, model_ids
 from metalang.text.sources import TextSource
 from metalang.text.tokenizer import load_tokenizer
 from metalang.text.train_tokenizer import train_tokenizer
-from metalang.training.dataset import MixtureDataset
+from metalang.training.dataset import PlanDataset
 
 ROUNDS = 5
 ROOT = Path(__file__).parents[1]
@@ -91,8 +91,7 @@ def _windows(folder: Path) -> None:
     length, batch, batches = 1024, 16, 20
     ids = model_ids(load_tokenizer(str(folder / "tokenizer")).id_space, [folder / "identity0"])
     sources = [Source(name, folder / name, ids, length=length) for name in ("english", "identity0")]
-    mixture = Mixture(sources, (1, 1), length=length, seed=0)
-    dataset = MixtureDataset(mixture, batch * batches)
+    dataset = PlanDataset(Plan(sources, [Stage((1, 1))], length=length, seed=0), batch * batches)
     plain = np.memmap(Corpus(folder / "identity0").folder / "00000.bin", dtype=np.uint16, mode="r")
     starts = np.random.default_rng(0).integers(0, len(plain) - length, batch * batches)
 
@@ -106,7 +105,7 @@ def _windows(folder: Path) -> None:
 
     _report("windows of 1,024 in random order, one core", batch * batches * length, {
         "memory map, sliced and cast": sliced,
-        "MixtureDataset, ids and labels as tensors": read,
+        "PlanDataset, ids and labels as tensors": read,
     })  # fmt: skip
 
 

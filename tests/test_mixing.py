@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from metalang.corpus import Documents, ShardWriter, write_manifest
 from metalang.errors import ConfigError, CorpusError, MismatchError
 from metalang.ids import IdSpace
-from metalang.mixing import Mixture, Source, model_ids, named_paths, parse_shares
+from metalang.mixing import Plan, Source, Stage, model_ids, named_paths, parse_shares
 from metalang.mixing.permutation import permuted
 from metalang.mixing.shares import Interleave
 
@@ -29,12 +29,12 @@ def _corpus(folder, ids, *, space=TEXT, predicted=None, shard_tokens=7, window_l
     return folder
 
 
-def _mixture(tmp_path, sizes, shares, *, length=4, seed=0):
+def _plan(tmp_path, sizes, shares, *, length=4, seed=0):
     sources = []
     for number, size in enumerate(sizes):
         folder = _corpus(tmp_path / f"s{number}", list(range(100 * number, 100 * number + size)))
         sources.append(Source(f"s{number}", folder, MODEL, length=length))
-    return Mixture(sources, shares, length=length, seed=seed)
+    return Plan(sources, [Stage(tuple(shares))], length=length, seed=seed)
 
 
 @settings(max_examples=80, deadline=None)
@@ -84,22 +84,23 @@ def test_permutations_of_different_keys_have_nothing_in_common():
 
 def test_windows_predict_every_id_once_and_read_the_id_before_them(tmp_path):
     source = Source("s", _corpus(tmp_path, [10, 11, 12, 13, 14, 15, 16, 17, 18]), MODEL, length=4)
-    windows = [source.read(number) for number in range(3)]
-    assert [ids.tolist() for ids, _ in windows] == [[2, 10, 11, 12, 13], [13, 14, 15, 16, 17], [17, 18]]
-    assert [mask.tolist() for _, mask in windows] == [[False] + [True] * 4, [False] + [True] * 4, [False, True]]
+    ids, predicted = source.read(np.arange(2))
+    assert ids.tolist() == [[2, 10, 11, 12, 13], [13, 14, 15, 16, 17]]
+    assert predicted.tolist() == [[False, True, True, True, True]] * 2
+    assert [part.tolist() for part in source.rest()] == [[17, 18], [False, True]]
     assert (source.num_windows, source.num_left_over) == (2, 1)
 
 
 def test_symbols_become_the_models_ids_and_their_mask_is_kept(tmp_path):
     folder = _corpus(tmp_path, [33, 3, 33, 2], space=IdSpace.of_domain(40), predicted=[0, 0, 1, 1])
-    ids, predicted = Source("s", folder, MODEL, length=4).read(0)
-    assert ids.tolist() == [2, 1033, 1003, 1033, 2]
-    assert predicted.tolist() == [False, False, False, True, True]
+    ids, predicted = Source("s", folder, MODEL, length=4).read(np.array([0]))
+    assert ids.tolist() == [[2, 1033, 1003, 1033, 2]]
+    assert predicted.tolist() == [[False, False, False, True, True]]
 
 
 def test_an_epoch_is_complete_before_the_next_and_has_another_order(tmp_path):
-    mixture = _mixture(tmp_path, [40], [1])
-    windows = mixture.locate(np.arange(30))[1].tolist()
+    plan = _plan(tmp_path, [40], [1])
+    windows = plan.locate(np.arange(30)).window.tolist()
     epochs = [windows[start : start + 10] for start in (0, 10, 20)]
     assert [sorted(epoch) for epoch in epochs] == [list(range(10))] * 3
     assert epochs[0] != epochs[1] != epochs[2]
@@ -107,47 +108,47 @@ def test_an_epoch_is_complete_before_the_next_and_has_another_order(tmp_path):
 
 def test_the_order_is_golden(tmp_path):
     """A changed order is a change of format: say so in CHANGELOG.md."""
-    sources, windows = _mixture(tmp_path, [40, 24], [2, 1]).locate(np.arange(12))
+    _, sources, _, windows = _plan(tmp_path, [40, 24], [2, 1]).locate(np.arange(12))
     assert sources.tolist() == [0, 1, 0, 0, 1, 0, 0, 1, 0, 0, 1, 0]
     assert windows.tolist() == [9, 1, 2, 1, 5, 3, 4, 4, 8, 5, 0, 6]
 
 
 def test_one_index_alone_gives_what_the_batch_gives(tmp_path):
-    mixture = _mixture(tmp_path, [40, 24, 28], [5, 3, 2])
-    together = list(zip(*(column.tolist() for column in mixture.locate(np.arange(200))), strict=True))
-    alone = [tuple(int(column[0]) for column in mixture.locate([index])) for index in range(200)]
+    plan = _plan(tmp_path, [40, 24, 28], [5, 3, 2])
+    together = list(zip(*(column.tolist() for column in plan.locate(np.arange(200))), strict=True))
+    alone = [tuple(int(column[0]) for column in plan.locate([index])) for index in range(200)]
     assert together == alone
 
 
 def test_the_seed_changes_the_order_and_the_fingerprint(tmp_path):
-    one, two = _mixture(tmp_path, [40], [1], seed=0), _mixture(tmp_path, [40], [1], seed=1)
-    assert one.locate(np.arange(10))[1].tolist() != two.locate(np.arange(10))[1].tolist()
+    one, two = _plan(tmp_path, [40], [1], seed=0), _plan(tmp_path, [40], [1], seed=1)
+    assert one.locate(np.arange(10)).window.tolist() != two.locate(np.arange(10)).window.tolist()
     assert one.fingerprint != two.fingerprint
 
 
 def test_the_order_does_not_depend_on_the_name_or_the_place_of_a_corpus(tmp_path):
-    one = _mixture(tmp_path / "a", [40], [1])
+    one = _plan(tmp_path / "a", [40], [1])
     other = Source("renamed", _corpus(tmp_path / "b", list(range(40)), shard_tokens=7), MODEL, length=4)
-    two = Mixture([other], [1], length=4, seed=0)
+    two = Plan([other], [Stage((1,))], length=4, seed=0)
     assert one.fingerprint == two.fingerprint
 
 
 def test_usage_counts_windows_tokens_and_epochs(tmp_path):
-    first, second = _mixture(tmp_path, [41, 24], [3, 1]).usage(20)
+    first, second = _plan(tmp_path, [41, 24], [3, 1]).usage(20)
     assert (first.num_windows, first.num_tokens, first.epochs, first.left_over) == (15, 60, 1.5, 1)
     assert (second.num_windows, second.num_tokens, round(second.epochs, 4)) == (5, 20, 0.8333)
 
 
 def test_too_many_epochs_are_refused_with_what_would_do(tmp_path):
-    mixture = _mixture(tmp_path, [40, 400], [1, 1])
-    mixture.require_epochs(20, 1.0)
+    plan = _plan(tmp_path, [40, 400], [1, 1])
+    plan.require_epochs(20, 1.0)
     message = (
-        r"s0 holds 40 tokens and is asked for 60, 1\.50 epochs.* --max_epochs 1\.5 .* at most 80 tokens \(20 windows"
+        r"s0 holds 40 tokens and is asked for 60, 1\.50 epochs of 1 at most\. Set max_epochs 1\.5 .* at most 80 tokens"
     )
     with pytest.raises(ConfigError, match=message):
-        mixture.require_epochs(30, 1.0)
-    mixture.require_epochs(20, 1.0)
-    mixture.require_epochs(30, 1.5)
+        plan.require_epochs(30, 1.0)
+    plan.require_epochs(20, 1.0)
+    plan.require_epochs(30, 1.5)
 
 
 @pytest.mark.parametrize(
@@ -180,18 +181,18 @@ def test_ratios_of_more_than_six_decimals_are_rounded_and_lose_nothing():
 
 def test_ratios_that_do_not_fit_the_paths_in_number_are_refused(tmp_path):
     with pytest.raises(ConfigError, match="2 --data_paths and 3 --data_ratios"):
-        _mixture(tmp_path, [40, 40], [1, 1, 1])
+        _plan(tmp_path, [40, 40], [1, 1, 1])
 
 
 def test_the_same_corpus_twice_is_refused(tmp_path):
     folder = _corpus(tmp_path, list(range(40)))
     with pytest.raises(ConfigError, match="a and b hold the same tokens; name them once"):
-        Mixture([Source(name, folder, MODEL, length=4) for name in "ab"], [1, 1], length=4, seed=0)
+        Plan([Source(name, folder, MODEL, length=4) for name in "ab"], [Stage((1, 1))], length=4, seed=0)
 
 
 def test_a_corpus_shorter_than_a_window_is_refused(tmp_path):
     with pytest.raises(ConfigError, match="s0 holds 3 tokens, less than one window of 4"):
-        _mixture(tmp_path, [3], [1])
+        _plan(tmp_path, [3], [1])
 
 
 def test_a_corpus_of_another_tokenizer_is_refused(tmp_path):
@@ -203,7 +204,7 @@ def test_a_corpus_of_another_tokenizer_is_refused(tmp_path):
 def test_a_written_mixture_keeps_its_window_length(tmp_path):
     folder = _corpus(tmp_path, list(range(20)), window_length=4, in_order=True)
     source = Source("mixed", folder, MODEL, length=4)
-    assert [source.read(number)[0].tolist() for number in range(2)] == [[0, 1, 2, 3, 4], [5, 6, 7, 8, 9]]
+    assert source.read(np.arange(2))[0].tolist() == [[0, 1, 2, 3, 4], [5, 6, 7, 8, 9]]
     assert source.num_windows == 4
     with pytest.raises(MismatchError, match=r"was mixed for windows of 4 ids .* set --max_length 4"):
         Source("mixed", folder, MODEL, length=8)
@@ -212,7 +213,7 @@ def test_a_written_mixture_keeps_its_window_length(tmp_path):
 def test_a_curriculum_is_read_in_its_order_beside_a_source_that_is_not(tmp_path):
     folders = [_corpus(tmp_path / str(in_order), list(range(40)), in_order=in_order) for in_order in (True, False)]
     sources = [Source(str(number), folder, MODEL, length=4) for number, folder in enumerate(folders)]
-    chosen, windows = Mixture(sources, [1, 1], length=4, seed=0).locate(np.arange(20))
+    _, chosen, _, windows = Plan(sources, [Stage((1, 1))], length=4, seed=0).locate(np.arange(20))
     assert windows[chosen == 0].tolist() == list(range(10))
     assert windows[chosen == 1].tolist() != list(range(10))
     assert len({source.corpus.manifest.content_hash for source in sources}) == 2

@@ -22,7 +22,7 @@ from torch.utils.data import DataLoader
 from metalang.building import TextBuild, build_corpus, domain_build
 from metalang.domains.copying import Identity
 from metalang.errors import ConfigError, MismatchError
-from metalang.mixing import Mixture, Source, Stream
+from metalang.mixing import Plan, Source, Stage, Stream
 from metalang.mixing.bookmarks import Bookmark, Bookmarks
 from metalang.mixing.stream import EncodedText
 from metalang.text.encoding import Encoder
@@ -30,7 +30,7 @@ from metalang.text.readers import BadLines
 from metalang.text.sources import TextSource
 from metalang.text.tokenizer import load_tokenizer
 from metalang.text.train_tokenizer import train_tokenizer
-from metalang.training.dataset import MixtureDataset
+from metalang.training.dataset import PlanDataset
 
 ROOT = Path(__file__).parents[1]
 IDENTITY = Identity(vocabulary={"size": 50}, sequence_length={"min": 8, "max": 40})
@@ -135,22 +135,22 @@ def test_windows_are_those_of_a_corpus_read_in_order(tokenizer, tmp_path):
     corpus, stream = corpus_of(tokenizer, data, tmp_path / "corpus"), stream_of(tokenizer, data, tmp_path)
     assert corpus.num_windows > 6000
     for window in range(corpus.num_windows):
-        ids, predicted = stream.read(window)
-        expected, all_but_one = corpus.read(window)
+        ids, predicted = stream.read([window])
+        expected, all_but_one = corpus.read([window])
         assert ids.tobytes() == expected.tobytes()
         assert predicted.tobytes() == all_but_one.tobytes()
-    assert stream.read(0)[0][0] == tokenizer.eos_id
+    assert stream.read([0])[0][0, 0] == tokenizer.eos_id
 
 
 def test_what_a_reader_leaves_out_changes_nothing(tokenizer, tmp_path):
     data = write_lines(tmp_path / "a.jsonl", [document(number) for number in range(1500)])
     whole = stream_of(tokenizer, data, tmp_path)
-    expected = [whole.read(window)[0].tolist() for window in range(3000)]
+    expected = [whole.read([window])[0][0].tolist() for window in range(3000)]
     for place in range(3):
         rank = stream_of(tokenizer, data, tmp_path / "none", is_writer=False)
-        assert [rank.read(window)[0].tolist() for window in range(place, 3000, 3)] == expected[place::3]
+        assert [rank.read([window])[0][0].tolist() for window in range(place, 3000, 3)] == expected[place::3]
     assert not (tmp_path / "none").exists()
-    assert [whole.read(window)[0].tolist() for window in (2999, 5, 4, 1700)] == [
+    assert [whole.read([window])[0][0].tolist() for window in (2999, 5, 4, 1700)] == [
         expected[window] for window in (2999, 5, 4, 1700)
     ]
 
@@ -160,12 +160,12 @@ def test_a_further_epoch_begins_at_the_first_document_and_the_last_is_enforced(t
     corpus = corpus_of(tokenizer, data, tmp_path / "corpus")
     count, held = corpus.num_windows, corpus.num_tokens
     stream = stream_of(tokenizer, data, tmp_path, max_epochs=2.5)
-    windows = [stream.read(window)[0].tolist() for window in range(int(count * 2.5))]
+    windows = [stream.read([window])[0][0].tolist() for window in range(int(count * 2.5))]
     assert windows[count : 2 * count] == windows[:count]
     assert windows[2 * count :] == windows[: count // 2]
     assert f"text has ended: {count} windows, {held - 16 * count} tokens behind the last are not read" in caplog.text
     with pytest.raises(ConfigError) as refused:
-        stream.read(3 * count)
+        stream.read([3 * count])
     assert str(refused.value) == (
         f"text ({data}) holds {held:,} tokens, {count} windows of 16, and is asked for window {3 * count + 1}. At most "
         "2.5 epochs are allowed: set --max_epochs 4 or more, or a smaller --max_steps, or give more data"
@@ -177,7 +177,7 @@ def test_a_stream_of_less_than_a_window_is_refused(tokenizer, tmp_path):
     with pytest.raises(
         ConfigError, match=r"holds \d tokens, less than one window of 16; give more data, or less --max"
     ):
-        stream.read(0)
+        stream.read([0])
 
 
 def test_a_stream_and_a_corpus_are_mixed_in_exact_shares(tokenizer, tmp_path):
@@ -185,15 +185,15 @@ def test_a_stream_and_a_corpus_are_mixed_in_exact_shares(tokenizer, tmp_path):
     build_corpus(domain_build(IDENTITY, num_token=20_000), tmp_path / "identity")
     ids = tokenizer.with_meta_tokens(82).id_space
     identity = Source("identity", tmp_path / "identity", ids, length=16)
-    mixture = Mixture([stream_of(tokenizer, data, tmp_path), identity], [9, 1], length=16, seed=3)
-    windows = [mixture.read(index)[0] for index in range(100)]
+    mixture = Plan([stream_of(tokenizer, data, tmp_path), identity], [Stage((9, 1))], length=16, seed=3)
+    windows = [mixture.read([index])[0][0] for index in range(100)]
     streamed = [window for window in windows if not (window >= tokenizer.text_size).any()]
     alone = stream_of(tokenizer, data, tmp_path)
     assert len(streamed) == 90
-    assert [window.tolist() for window in streamed] == [alone.read(window)[0].tolist() for window in range(90)]
+    assert [window.tolist() for window in streamed] == [alone.read([window])[0][0].tolist() for window in range(90)]
     assert next((use.held_tokens, use.num_windows) for use in mixture.usage(100)) == (None, 90)
     other = write_lines(tmp_path / "b.jsonl", [document(number) for number in range(301)])
-    changed = Mixture([stream_of(tokenizer, other, tmp_path), identity], [9, 1], length=16, seed=3)
+    changed = Plan([stream_of(tokenizer, other, tmp_path), identity], [Stage((9, 1))], length=16, seed=3)
     assert changed.fingerprint != mixture.fingerprint
 
 
@@ -201,8 +201,8 @@ def test_loader_workers_change_no_window(tokenizer, tmp_path):
     data = write_lines(tmp_path / "a.jsonl", [document(number) for number in range(400)])
     batches = {}
     for num_workers in (0, 1, 2):
-        mixture = Mixture([stream_of(tokenizer, data, tmp_path / str(num_workers))], [1], length=16, seed=3)
-        loader = DataLoader(MixtureDataset(mixture, 800), batch_size=8, num_workers=num_workers)
+        mixture = Plan([stream_of(tokenizer, data, tmp_path / str(num_workers))], [Stage((1,))], length=16, seed=3)
+        loader = DataLoader(PlanDataset(mixture, 800), batch_size=8, num_workers=num_workers)
         batches[num_workers] = [batch["input_ids"].tolist() for batch in loader]
     assert len(batches[0]) == 100
     assert batches[1] == batches[0]
@@ -216,15 +216,15 @@ def test_a_fresh_process_begins_at_a_bookmark_and_not_at_the_beginning(tokenizer
     data = write_lines(tmp_path / "a.jsonl", [document(number) for number in range(3000)])
     kept = {"source": "toy"}
     first = stream_of(tokenizer, data, tmp_path, kept=kept)
-    expected = [first.read(window)[0].tolist() for window in range(9000)]
+    expected = [first.read([window])[0][0].tolist() for window in range(9000)]
     assert written_bookmarks(tmp_path)[0] == 0
     assert len(written_bookmarks(tmp_path)) == 3
     content = data.read_bytes()
     data.write_bytes(b"#" * 2000 + content[2000:])  # whoever reads from the beginning loses documents
     again = stream_of(tokenizer, data, tmp_path, kept=kept)
-    assert [again.read(window)[0].tolist() for window in range(8000, 9000)] == expected[8000:]
+    assert [again.read([window])[0][0].tolist() for window in range(8000, 9000)] == expected[8000:]
     from_the_beginning = stream_of(tokenizer, data, tmp_path / "none", kept=kept)
-    assert from_the_beginning.read(8000)[0].tolist() != expected[8000]
+    assert from_the_beginning.read([8000])[0][0].tolist() != expected[8000]
 
 
 def test_a_hub_dataset_goes_on_at_a_bookmark_and_reads_no_row_of_the_shards_before(tokenizer, tmp_path, monkeypatch):
@@ -236,27 +236,27 @@ def test_a_hub_dataset_goes_on_at_a_bookmark_and_reads_no_row_of_the_shards_befo
             pa.table({"text": part}), tmp_path / f"hub/train-0000{shard}-of-00003.parquet", row_group_size=100
         )
     whole = stream_of(tokenizer, TextSource("hub:train"), tmp_path)
-    expected = [whole.read(window)[0].tolist() for window in range(8500)]
+    expected = [whole.read([window])[0][0].tolist() for window in range(8500)]
     assert [ids > 0 for ids in written_bookmarks(tmp_path)] == [False, True, True]
     again = stream_of(tokenizer, TextSource("hub:train"), tmp_path)
     shard = tmp_path / "hub/train-00000-of-00003.parquet"
     content = shard.read_bytes()
     shard.write_bytes(content[:4] + b"#" * 2000 + content[2004:])  # its schema, at the end, is read; its rows are not
-    assert [again.read(window)[0].tolist() for window in range(8000, 8500)] == expected[8000:]
+    assert [again.read([window])[0][0].tolist() for window in range(8000, 8500)] == expected[8000:]
     with pytest.raises(ConfigError, match="'hub:train' is nothing on this disk, and the hub did not give it"):
-        stream_of(tokenizer, TextSource("hub:train"), tmp_path / "none").read(0)
+        stream_of(tokenizer, TextSource("hub:train"), tmp_path / "none").read([0])
 
 
 def test_a_text_that_has_changed_behind_a_bookmark_is_refused(tokenizer, tmp_path):
     data = write_lines(tmp_path / "a.jsonl", [document(number) for number in range(3000)])
-    stream_of(tokenizer, data, tmp_path).read(9000)
+    stream_of(tokenizer, data, tmp_path).read([9000])
     content = data.read_bytes()
     data.write_bytes(content.replace(b"Document 1999 says", b"Document 1999 sang"))
     with pytest.raises(
         MismatchError, match=r"gives other ids behind id .*, unlike before .*bookmarks.jsonl.: its text"
     ):
         for window in range(0, 9000, 100):
-            stream_of(tokenizer, data, tmp_path).read(window)
+            stream_of(tokenizer, data, tmp_path).read([window])
 
 
 def test_a_bookmark_cut_off_by_a_kill_is_passed_over(tmp_path):
@@ -367,7 +367,8 @@ def test_a_stream_from_an_address_has_the_windows_of_the_file(server, tokenizer,
         stream_of(tokenizer, source, tmp_path / folder)
         for folder, source in (("far", address(server, "plain", "a.jsonl.gz")), ("near", data))
     )
-    assert all(far.read(window)[0].tobytes() == near.read(window)[0].tobytes() for window in range(0, 1000, 3))
+    for window in range(0, 1000, 3):
+        assert far.read([window])[0].tobytes() == near.read([window])[0].tobytes()
     assert [path.name for path in (tmp_path / "far").iterdir()] == ["bookmarks.jsonl"]
 
 
@@ -414,14 +415,14 @@ _READ_ALL = """
 import re, sys
 from pathlib import Path
 from torch.utils.data import DataLoader
-from metalang.mixing import Mixture, Stream
+from metalang.mixing import Plan, Stage, Stream
 from metalang.mixing.bookmarks import Bookmarks
 from metalang.mixing.stream import EncodedText
 from metalang.text.encoding import Encoder
 from metalang.text.readers import BadLines
 from metalang.text.sources import TextSource
 from metalang.text.tokenizer import load_tokenizer
-from metalang.training.dataset import MixtureDataset
+from metalang.training.dataset import PlanDataset
 tokenizer, path, num_windows = load_tokenizer(sys.argv[1]), Path(sys.argv[2]), int(sys.argv[3])
 text = EncodedText(
     TextSource(str(path)), Encoder("tokenizers", tokenizer.tokenizer_json), tokenizer.eos_id, BadLines()
@@ -430,7 +431,7 @@ bookmarks = Bookmarks(path.with_suffix(".bookmarks"), {}, is_writer=True)
 stream = Stream("text", text, length=256, max_epochs=1.0, bookmarks=bookmarks)
 peak = lambda: re.search("VmHWM:(.*)kB", Path("/proc/self/status").read_text())[1]  # ru_maxrss is pytest's, by fork
 before = peak()
-dataset = MixtureDataset(Mixture([stream], [1], length=256, seed=1), num_windows)
+dataset = PlanDataset(Plan([stream], [Stage((1,))], length=256, seed=1), num_windows)
 total = sum(batch["input_ids"].numel() for batch in DataLoader(dataset, batch_size=16))
 print(total, peak(), before)
 """

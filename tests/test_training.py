@@ -15,13 +15,13 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from metalang.building import TextBuild, build_corpus
 from metalang.errors import ConfigError, MismatchError
-from metalang.mixing import Mixture, Source
+from metalang.mixing import Plan, Source, Stage
 from metalang.text.sources import TextSource
 from metalang.text.tokenizer import load_tokenizer
 from metalang.text.train_tokenizer import train_tokenizer
 from metalang.training.checkpoints import claim_output, mark_complete, newest_complete, require_unchanged
 from metalang.training.config import ModelArguments, parse_arguments, require_one_gpu
-from metalang.training.dataset import EvaluationDataset, MixtureDataset
+from metalang.training.dataset import EvaluationDataset, PlanDataset
 from metalang.training.deepspeed_json import check_deepspeed_json
 from metalang.training.environment import prepare_environment
 from metalang.training.generation import continue_text
@@ -375,7 +375,7 @@ def test_a_folder_that_is_no_model_is_refused_in_one_line(tokenizer, tmp_path, f
 
 
 def test_training_reads_every_id_of_a_source_once_an_epoch(source):
-    dataset = MixtureDataset(Mixture([source], [1], length=32, seed=0), source.num_windows)
+    dataset = PlanDataset(Plan([source], [Stage((1,))], length=32, seed=0), source.num_windows)
     labels = torch.cat([window["labels"] for window in dataset.__getitems__(list(range(len(dataset))))])
     stored = source.corpus.read(0, source.num_windows * 32)[0]
     assert sorted(labels.tolist()) == sorted(stored.tolist())
@@ -388,7 +388,7 @@ def test_evaluation_reads_every_id_of_a_source_once_in_order(source):
 
 
 def test_a_window_alone_is_the_window_of_the_batch(source):
-    dataset = MixtureDataset(Mixture([source], [1], length=32, seed=0), 8)
+    dataset = PlanDataset(Plan([source], [Stage((1,))], length=32, seed=0), 8)
     batch = dataset.__getitems__([5, 2, 7])
     assert [window["input_ids"].tolist() for window in batch] == [dataset[i]["input_ids"].tolist() for i in (5, 2, 7)]
 

@@ -13,7 +13,7 @@ from metalang.building.units import Stats
 from metalang.corpus import Documents, ShardWriter
 from metalang.errors import ConfigError
 from metalang.ids import IdSpace
-from metalang.mixing import Mixture, Source
+from metalang.mixing import Plan, Source, Stage
 
 _UNIT_TOKENS = 2**24
 _CHUNK_WINDOWS = 256
@@ -41,12 +41,12 @@ class MixedBuild:
             raise ConfigError(f"--max_epochs {self.max_epochs} reads nothing; give more than 0, such as 1")
 
     @property
-    def mixture(self) -> Mixture:
-        """The mixture, opened. Raises ConfigError where it would read a source more than `max_epochs` times."""
+    def plan(self) -> Plan:
+        """The plan, its sources opened. Raises ConfigError where it would read a source too often."""
         sources = [Source(name, folder, self.ids, length=self.window_length) for name, folder in self.paths]
-        mixture = Mixture(sources, self.shares, length=self.window_length, seed=self.seed)
-        mixture.require_epochs(self.num_windows, self.max_epochs)
-        return mixture
+        plan = Plan(sources, [Stage(self.shares)], length=self.window_length, seed=self.seed)
+        plan.require_epochs(self.num_windows, self.max_epochs)
+        return plan
 
     @property
     def sources(self) -> tuple[str, ...]:
@@ -63,7 +63,7 @@ class MixedBuild:
         """JSON of all that the bytes depend on."""
         return {
             "kind": "mixed",
-            "mixture": self.mixture.fingerprint,
+            "mixture": self.plan.fingerprint,
             "sources": list(self.sources),
             "shares": list(self.shares),
             "window_length": self.window_length,
@@ -85,12 +85,11 @@ class MixedBuild:
 
     def write(self, unit: int, writer: ShardWriter) -> Iterator[Stats]:
         """Writes the windows of a unit, a chunk at a time."""
-        mixture = self.mixture
+        plan = self.plan
         last = min((unit + 1) * self._unit_windows, self.num_windows)
         for start in range(unit * self._unit_windows, last, _CHUNK_WINDOWS):
-            sources, windows = mixture.locate(np.arange(start, min(start + _CHUNK_WINDOWS, last)))
-            parts = [mixture.sources[source].read(int(window)) for source, window in zip(sources, windows, strict=True)]
-            ids, predicted = (np.concatenate(column) for column in zip(*parts, strict=True))
-            ends = np.arange(1, len(windows) + 1) * (self.window_length + 1)
-            writer.append(Documents(ids, ends, windows, predicted, sources))
-            yield {"windows": len(windows)}
+            ids, predicted, sources = plan.read(np.arange(start, min(start + _CHUNK_WINDOWS, last)))
+            ends = np.arange(1, len(ids) + 1) * (self.window_length + 1)
+            rows = np.arange(start, start + len(ids), dtype=np.uint64)
+            writer.append(Documents(ids.ravel(), ends, rows, predicted.ravel(), sources))
+            yield {"windows": len(ids)}

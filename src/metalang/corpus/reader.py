@@ -7,12 +7,17 @@ from pathlib import Path
 import numpy as np
 import xxhash
 
+from metalang.corpus.gathering import copy_ids, copy_masks
 from metalang.corpus.layout import BLOCK_BYTES, DOCUMENT, index_size, lengths_in_index
 from metalang.corpus.manifest import FileEntry, Manifest, ShardEntry, read_manifest
 from metalang.errors import CorpusError
 
 _MAX_OPEN_SHARDS = 64
 _BLOCK_IDS = 2**22
+_RANGES_AT_ONCE = 64
+_AS_STORED = np.empty(0, dtype=np.int64)
+_LIKE = {1: np.empty(0, dtype=np.uint8), 2: np.empty(0, dtype=np.uint16), 4: np.empty(0, dtype=np.int32)}
+"""By the bytes of an element, an array of its type."""
 
 
 class Corpus:
@@ -28,6 +33,7 @@ class Corpus:
         self._entries = [entry for entry in self.manifest.shards if entry.num_tokens]
         self._token_ends = np.cumsum([entry.num_tokens for entry in self._entries], dtype=np.int64)
         self._document_ends = np.cumsum([entry.num_documents for entry in self._entries], dtype=np.int64)
+        self._firsts = self._token_ends - np.array([entry.num_tokens for entry in self._entries], dtype=np.int64)
         self._open: OrderedDict[int, _Shard] = OrderedDict()
         if not self._entries:
             raise CorpusError(f"{self.folder} holds no tokens; build it from a source that has text")
@@ -55,6 +61,48 @@ class Corpus:
             if shard.loss is not None:
                 predicted[place] = shard.loss[done - first : upto - first]
             done, number = upto, number + 1
+        return ids, predicted
+
+    def gather(self, starts: np.ndarray, length: int, table: np.ndarray = _AS_STORED) -> tuple[np.ndarray, np.ndarray]:
+        """Ids (n, length) int64 and which of them are predicted (n, length) bool, from each of `starts` (n,) on.
+
+        The corpus is read as a ring: behind its last id comes its first. `table` (vocab_size,) int64: what each stored
+        id becomes; none: itself. Raises CorpusError for an id past the table.
+        """
+        assert 0 < length <= self.num_tokens + 1, "a range longer than the ring"
+        starts = starts % self.num_tokens
+        ids = np.empty((len(starts), length), dtype=np.int64)
+        predicted = np.ones((len(starts), length), dtype=np.bool_)
+        for first in range(0, len(starts), _RANGES_AT_ONCE):
+            rows = slice(first, first + _RANGES_AT_ONCE)
+            if not self._copy(starts[rows], table, ids[rows], predicted[rows]):
+                raise CorpusError(f"{self.folder} holds an id past {len(table) - 1:,}; verify it, and build it again")
+        return ids, predicted
+
+    def _copy(self, starts: np.ndarray, table: np.ndarray, ids: np.ndarray, predicted: np.ndarray) -> bool:
+        """Fills rows with the ranges that begin at `starts`; False where an id is past the table."""
+        numbers = np.searchsorted(self._token_ends, starts, side="right")
+        within = starts - self._firsts[numbers]
+        shards = {number: self._shard(number) for number in set(numbers.tolist())}  # open until all is copied
+        whole = starts + ids.shape[1] <= self._token_ends[numbers]
+        at = np.array([shards[number].addresses for number in numbers.tolist()], dtype=np.int64)
+        is_right = copy_ids(
+            np.where(whole, at[:, 0] + within * self._dtype.itemsize, 0), _LIKE[self._dtype.itemsize], table, ids
+        )
+        copy_masks(np.where(whole & (at[:, 1] != 0), at[:, 1] + within, 0), _LIKE[1], predicted)
+        for row in np.flatnonzero(~whole).tolist():
+            stored, predicted[row] = self._around(int(starts[row]), ids.shape[1])
+            is_right = is_right and (not len(table) or int(stored.max()) < len(table))
+            ids[row] = table.take(stored, mode="clip") if len(table) else stored
+        return is_right
+
+    def _around(self, start: int, length: int) -> tuple[np.ndarray, np.ndarray]:
+        """A range that may go on from the end of the corpus to its beginning."""
+        stop = start + length
+        if stop <= self.num_tokens:
+            return self.read(start, stop)
+        parts = self.read(start, self.num_tokens), self.read(0, stop - self.num_tokens)
+        ids, predicted = (np.concatenate(column) for column in zip(*parts, strict=True))
         return ids, predicted
 
     def document(self, number: int) -> tuple[np.ndarray, np.ndarray, np.void]:
@@ -137,6 +185,11 @@ class _Shard:
         self.loss = (
             np.memmap(self._paths["loss"], dtype=np.uint8, mode="r").view(np.ndarray) if "loss" in self._paths else None
         )
+
+    @cached_property
+    def addresses(self) -> tuple[int, int]:
+        """Where the ids and the mask lie in memory; 0 for a mask that is not there."""
+        return self.ids.ctypes.data, 0 if self.loss is None else self.loss.ctypes.data
 
     @cached_property
     def lengths(self) -> np.ndarray:

@@ -16,7 +16,7 @@ from numba import njit
 from metalang.errors import ConfigError
 
 _PARTS = 10**6
-_BLOCK = 4096
+_BLOCK_STEPS = 2**14
 
 
 def parse_shares(ratios: Sequence[str | float], flag: str = "--data_ratios") -> tuple[int, ...]:
@@ -64,59 +64,98 @@ def _largest_remainder(exact: Sequence[Decimal | Fraction]) -> list[int]:
 
 
 class Interleave:
-    """Which source each window comes from: windows -> (source, how many that source has given before)."""
+    """Which source each window comes from: windows -> (source, how many that source has given before).
+
+    A share of 0 gives nothing. Held are, for every few windows of a period, how far each source is from the whole part
+    of its due: one byte, as that is never more than one window. From there on the rule is replayed.
+    """
 
     def __init__(self, shares: Sequence[int]) -> None:
-        self._shares = np.asarray(shares, dtype=np.int64)
+        self._sources = np.flatnonzero(shares)
+        self._shares = np.asarray(shares, dtype=np.int64)[self._sources]
+        self._num_sources = len(shares)
         self._period = int(self._shares.sum())
-        num_blocks = -(-self._period // _BLOCK)
-        self._counts = np.zeros((num_blocks, len(shares)), dtype=np.int64)
-        counts = np.zeros(len(shares), dtype=np.int64)
-        for block in range(num_blocks):
-            self._counts[block] = counts
-            _assign(self._shares, block * _BLOCK, min(_BLOCK, self._period - block * _BLOCK), counts)
+        self._block = max(64, min(512, _BLOCK_STEPS // len(self._shares)))
+        self._ahead = np.zeros((-(-self._period // self._block), len(self._shares)), dtype=np.int8)
+        counts = _fill(self._shares, self._block, self._ahead)
         assert (counts == self._shares).all(), "a period gives every source its share"
 
     def locate(self, windows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Source of each of `windows` (n,) and its ordinal within that source, (n,) int64 each."""
-        periods, places = np.divmod(np.asarray(windows, dtype=np.int64), self._period)
-        blocks, within = np.divmod(places, _BLOCK)
-        sources, ordinals = np.empty_like(places), np.empty_like(places)
-        for block in np.unique(blocks):
-            here = blocks == block
-            counts = self._counts[block].copy()
-            order = _assign(self._shares, int(block) * _BLOCK, int(within[here].max()) + 1, counts)
-            sources[here] = order[within[here], 0]
-            ordinals[here] = order[within[here], 1]
-        return sources, ordinals + periods * self._shares[sources]
+        windows = np.ascontiguousarray(windows, dtype=np.int64)
+        places, ordinals = _locate(self._shares, self._ahead, self._block, windows)
+        return self._sources[places], ordinals
 
     def counts(self, num_windows: int) -> np.ndarray:
         """Windows that each source gives among the first `num_windows`, (sources,) int64."""
         periods, place = divmod(num_windows, self._period)
-        block, within = divmod(place, _BLOCK)
-        counts = self._counts[block].copy()
-        _assign(self._shares, block * _BLOCK, within, counts)
-        return counts + periods * self._shares
+        counts = _counts_at(self._shares, self._ahead, self._block, place)
+        spread = np.zeros(self._num_sources, dtype=np.int64)
+        spread[self._sources] = counts + periods * self._shares
+        return spread
 
 
 @njit(cache=True)
-def _assign(shares: np.ndarray, start: int, count: int, counts: np.ndarray) -> np.ndarray:
-    """(source, ordinal) of the windows [start, start + count) of a period, (count, 2); `counts` moves along.
+def _give(shares: np.ndarray, period: int, place: int, counts: np.ndarray) -> int:
+    """The source that is given the window `place` of a period; `counts` moves along.
 
-    A source may be given window t when t * share - counts, its due, is at least 1 / (2n - 2); of these, the one whose
+    A source may be given it when place * share - counts, its due, is at least 1 / (2n - 2); of these, the one whose
     due reaches 1 - 1 / (2n - 2) first is given it. All is in whole numbers: due times period times (2n - 2).
     """
-    period, scale = shares.sum(), max(2 * len(shares) - 2, 1)
-    order = np.empty((count, 2), dtype=np.int64)
-    for index in range(count):
-        chosen, best = -1, np.int64(0)
-        for source in range(len(shares)):
-            due = (shares[source] * (start + index + 1) - counts[source] * period) * scale
-            if due < period and len(shares) > 1:
-                continue
-            wait = period * (scale - 1) - due
-            if chosen < 0 or wait * shares[chosen] < best * shares[source]:
-                chosen, best = source, wait
-        order[index, 0], order[index, 1] = chosen, counts[chosen]
-        counts[chosen] += 1
-    return order
+    scale = max(2 * len(shares) - 2, 1)
+    chosen, best = -1, np.int64(0)
+    for source in range(len(shares)):
+        due = (shares[source] * (place + 1) - counts[source] * period) * scale
+        if due < period and len(shares) > 1:
+            continue
+        wait = period * (scale - 1) - due
+        if chosen < 0 or wait * shares[chosen] < best * shares[source]:
+            chosen, best = source, wait
+    counts[chosen] += 1
+    return chosen
+
+
+@njit(cache=True)
+def _fill(shares: np.ndarray, block: int, ahead: np.ndarray) -> np.ndarray:
+    """Runs through a period and keeps, where each block begins, what each source has over its due; gives the counts."""
+    period = shares.sum()
+    counts = np.zeros(len(shares), dtype=np.int64)
+    for place in range(period):
+        if place % block == 0:
+            for source in range(len(shares)):
+                ahead[place // block, source] = counts[source] - shares[source] * place // period
+        _give(shares, period, place, counts)
+    return counts
+
+
+@njit(cache=True)
+def _counts_at(shares: np.ndarray, ahead: np.ndarray, block: int, place: int) -> np.ndarray:
+    """Windows that each source has given before the window `place` of a period."""
+    period = shares.sum()
+    first = place // block * block
+    counts = shares * first // period
+    if first < period:
+        counts += ahead[place // block]
+    for number in range(first, place):
+        _give(shares, period, number, counts)
+    return counts
+
+
+@njit(cache=True)
+def _locate(shares: np.ndarray, ahead: np.ndarray, block: int, windows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Source and ordinal of each window, (n,) each; quick where a window lies shortly behind the one before it."""
+    period = shares.sum()
+    sources, ordinals = np.empty(len(windows), dtype=np.int64), np.empty(len(windows), dtype=np.int64)
+    counts, at = _counts_at(shares, ahead, block, 0), np.int64(0)
+    for index in range(len(windows)):
+        place = windows[index] % period
+        if place < at or place // block != at // block:
+            counts, at = _counts_at(shares, ahead, block, place), place
+        while at < place:
+            _give(shares, period, at, counts)
+            at += 1
+        source = _give(shares, period, at, counts)
+        at += 1
+        sources[index] = source
+        ordinals[index] = counts[source] - 1 + windows[index] // period * shares[source]
+    return sources, ordinals

@@ -62,6 +62,8 @@ class Stream:
     """
 
     in_order = True
+    max_epochs = None
+    """A stream counts its epochs itself: before its end is met, nobody knows how many it will be."""
     num_windows = 2**62
     """More than any run asks for: where a stream ends is known when the end is met."""
     num_tokens = None
@@ -77,11 +79,21 @@ class Stream:
         self._first = 0  # number of the id behind the first of `_held`
         self._held = np.empty(0, dtype=np.int64)
 
-    def read(self, window: int) -> tuple[np.ndarray, np.ndarray]:
-        """Model ids (length + 1,) int64 of a window and which of them are predicted, all but the first.
+    def offset(self, epoch: int, seed: int) -> int:
+        """0: the windows of a stream are those of its text in order."""
+        return 0
+
+    def read(self, windows: np.ndarray, offsets: np.ndarray | int = 0) -> tuple[np.ndarray, np.ndarray]:
+        """Model ids (n, length + 1) int64 of windows and which of them are predicted, all but the first of each.
 
         Raises ConfigError behind the last window of the last epoch.
         """
+        ids = np.stack([self._window(int(window)) for window in windows])
+        predicted = np.ones(ids.shape, dtype=bool)
+        predicted[:, 0] = False
+        return ids, predicted
+
+    def _window(self, window: int) -> np.ndarray:
         if self._chunks is None and self._num_ids is None:
             self._num_ids = self._bookmarks.num_ids()
         start = self._place_of(window) * self._length
@@ -91,14 +103,12 @@ class Stream:
             chunk = next(self._chunks, None)
             if chunk is None:
                 self._end()
-                return self.read(window)
+                return self._window(window)
             dropped = min(start - self._first, len(self._held) - 1)
             self._held = np.concatenate([self._held[dropped:], chunk])
             self._first += dropped
         at = start - self._first
-        predicted = np.ones(self._length + 1, dtype=bool)
-        predicted[0] = False
-        return self._held[at : at + self._length + 1].copy(), predicted
+        return self._held[at : at + self._length + 1]
 
     def _place_of(self, window: int) -> int:
         """The window within its epoch."""

@@ -10,7 +10,7 @@ from metalang.building.text_mixture import SPLIT_SUFFIXES, DatasetMixer, is_mixt
 from metalang.corpus.manifest import FILE_NAME
 from metalang.digests import digest_of
 from metalang.errors import ConfigError
-from metalang.mixing import Mixture, Source, Stream, named_paths, parse_shares
+from metalang.mixing import Plan, Source, Stage, Stream, named_paths, parse_shares
 from metalang.text.sources import TextSource
 from metalang.text.tokenizer import TextTokenizer
 from metalang.training.config import DataArguments, Settings
@@ -54,11 +54,11 @@ def open_sources(settings: Settings, tokenizer: TextTokenizer, *, is_resumed: bo
     return [opened[name] for name, _ in named]
 
 
-def open_mixture(data: DataArguments, sources: list[Source | Stream], *, num_windows: int, seed: int) -> Mixture:
-    """The mixture that a run of `num_windows` reads. Raises ConfigError or MismatchError where it cannot."""
-    mixture = Mixture(sources, parse_shares(data.data_ratios), length=data.max_length, seed=seed)
-    mixture.require_epochs(num_windows, data.max_epochs)
-    return mixture
+def make_plan(data: DataArguments, sources: list[Source | Stream], *, num_windows: int, seed: int) -> Plan:
+    """The plan of a run of `num_windows`. Raises ConfigError or MismatchError where there is none."""
+    plan = Plan(sources, [Stage(parse_shares(data.data_ratios))], length=data.max_length, seed=seed)
+    plan.require_epochs(num_windows, data.max_epochs)
+    return plan
 
 
 def is_corpus(path: str) -> bool:

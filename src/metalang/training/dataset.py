@@ -6,17 +6,17 @@ import numpy as np
 import torch
 from torch.utils.data import Dataset
 
-from metalang.mixing import Mixture, Source
+from metalang.mixing import Plan, Source
 from metalang.training.objectives.cross_entropy import IGNORED
 
 Window = dict[str, torch.Tensor]
 
 
-class MixtureDataset(Dataset):
-    """The first `num_windows` windows of a mixture, in its order."""
+class PlanDataset(Dataset):
+    """The first `num_windows` windows of a plan, in its order."""
 
-    def __init__(self, mixture: Mixture, num_windows: int) -> None:
-        self._mixture = mixture
+    def __init__(self, plan: Plan, num_windows: int) -> None:
+        self._plan = plan
         self._num_windows = num_windows
 
     def __len__(self) -> int:
@@ -26,12 +26,9 @@ class MixtureDataset(Dataset):
         return self.__getitems__([index])[0]
 
     def __getitems__(self, indices: Sequence[int]) -> list[Window]:
-        """The windows of a batch, located together."""
-        sources, windows = self._mixture.locate(indices)
-        return [
-            as_window(*self._mixture.sources[source].read(int(window)), length=self._mixture.length)
-            for source, window in zip(sources, windows, strict=True)
-        ]
+        """The windows of a batch, located and read together."""
+        ids, predicted, _ = self._plan.read(indices)
+        return as_windows(ids, predicted)
 
 
 class EvaluationDataset(Dataset):
@@ -50,19 +47,21 @@ class EvaluationDataset(Dataset):
         return self._source.num_windows + (self._source.num_left_over > 0)
 
     def __getitem__(self, index: int) -> Window:
-        return as_window(*self._source.read(index), length=self._length)
+        if index < self._source.num_windows:
+            return as_windows(*self._source.read(np.array([index])))[0]
+        rest, is_predicted = self._source.rest()
+        ids, predicted = np.zeros(self._length + 1, dtype=np.int64), np.zeros(self._length + 1, dtype=bool)
+        ids[: len(rest)], predicted[: len(rest)] = rest, is_predicted
+        return as_windows(ids[None], predicted[None])[0]
 
 
-def as_window(ids: np.ndarray, predicted: np.ndarray, *, length: int) -> Window:
-    """`ids` (n + 1,) and which of them are predicted, as inputs and labels of `length`, n at most.
+def as_windows(ids: np.ndarray, predicted: np.ndarray) -> list[Window]:
+    """`ids` (n, L + 1) and which of them are predicted, as inputs and labels, (L,) each.
 
-    >>> window = as_window(np.array([2, 5, 6]), np.array([False, True, False]), length=3)
+    >>> (window,) = as_windows(np.array([[2, 5, 6]]), np.array([[False, True, False]]))
     >>> window["input_ids"].tolist(), window["labels"].tolist()
-    ([2, 5, 0], [5, -100, -100])
+    ([2, 5], [5, -100])
     """
-    num_predicted = len(ids) - 1
-    inputs = torch.zeros(length, dtype=torch.int64)
-    labels = torch.full((length,), IGNORED, dtype=torch.int64)
-    inputs[:num_predicted] = torch.from_numpy(ids[:-1])
-    labels[:num_predicted] = torch.from_numpy(np.where(predicted[1:], ids[1:], IGNORED))
-    return {"input_ids": inputs, "labels": labels}
+    inputs = torch.from_numpy(ids[:, :-1])
+    labels = torch.from_numpy(np.where(predicted[:, 1:], ids[:, 1:], IGNORED))
+    return [{"input_ids": row, "labels": wanted} for row, wanted in zip(inputs, labels, strict=True)]

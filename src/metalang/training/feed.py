@@ -7,13 +7,13 @@ from typing import Any
 from torch.utils.data import Dataset
 
 from metalang.errors import ConfigError
-from metalang.mixing import Mixture, Source, named_paths, parse_shares
-from metalang.mixing.mixture import Use
+from metalang.mixing import Plan, Source, named_paths, parse_shares
+from metalang.mixing.plan import Use
 from metalang.sizes import format_size
 from metalang.text.tokenizer import TextTokenizer
 from metalang.training.config import Settings
-from metalang.training.corpora import as_corpora, open_mixture, open_sources
-from metalang.training.dataset import EvaluationDataset, MixtureDataset
+from metalang.training.corpora import as_corpora, make_plan, open_sources
+from metalang.training.dataset import EvaluationDataset, PlanDataset
 from metalang.training.phases import UnifiedDataset
 from metalang.training.phases.order import RowOrder
 from metalang.training.phases.rows import EvaluationRows, RunRows
@@ -52,30 +52,30 @@ def _windows(settings: Settings, tokenizer: TextTokenizer, is_resumed: bool) -> 
     run, length = settings.run, settings.data.max_length
     num_windows = run.windows_per_step * run.max_steps
     sources = open_sources(settings, tokenizer, is_resumed=is_resumed)
-    mixture = open_mixture(settings.data, sources, num_windows=num_windows, seed=run.order_seed)
+    plan = make_plan(settings.data, sources, num_windows=num_windows, seed=run.order_seed)
     held_out = as_corpora(settings.data.nl_eval_data_path, "--nl_eval_data_path", settings, tokenizer.name)
     tokens = run.windows_per_step * length
     total = tokens * run.max_steps
     return Feed(
         tokenizer=tokenizer,
-        train=MixtureDataset(mixture, num_windows),
+        train=PlanDataset(plan, num_windows),
         evaluation={
             name: EvaluationDataset(Source(name, folder, tokenizer.id_space, length=length), length=length)
             for name, folder in held_out
         },
-        order=mixture.fingerprint,
-        contents={source.name: source.content_hash for source in mixture.sources},
+        order=plan.fingerprint,
+        contents={source.name: source.content_hash for source in plan.sources},
         tokens_per_step=tokens,
         step_size={"tokens a step": tokens},
         batch=f"{run.windows_per_step} windows of {length} = {tokens:,} tokens a step",
         amount=f"{total:,} tokens ({format_size(total)})",
-        sources=_uses(mixture, num_windows),
-        places="corpora: " + ", ".join(f"{source.name}={source.origin}" for source in mixture.sources),
+        sources=_uses(plan, num_windows),
+        places="corpora: " + ", ".join(f"{source.name}={source.origin}" for source in plan.sources),
     )
 
 
-def _uses(mixture: Mixture, num_windows: int) -> tuple[str, ...]:
-    return tuple(map(_use, mixture.usage(num_windows)))
+def _uses(plan: Plan, num_windows: int) -> tuple[str, ...]:
+    return tuple(map(_use, plan.usage(num_windows)))
 
 
 def _use(use: Use) -> str:
