@@ -2,6 +2,8 @@
 
     python data_tools/mix.py --data_paths corpora/wiki corpora/identity --data_ratios 0.5 0.5 --max_length 1024 \\
         --tokenizer EleutherAI/pythia-14m --num_token 1B --output_dir corpora/half-identity
+    python data_tools/mix.py configs/mixtures/dyck_then_english.yaml --max_length 1024 --tokenizer runs/tokenizer \\
+        --num_token 1B --output_dir corpora/dyck-then-english
 
 Training on the result (--data_paths corpora/half-identity --data_ratios 1) sees the same tokens in the same order.
 """
@@ -12,17 +14,19 @@ from pathlib import Path
 from metalang.building import MixedBuild, build_corpus
 from metalang.building.executors import add_executor_flags, executor_of
 from metalang.building.inspection import describe_corpus
+from metalang.building.token_mixture import MixtureCorpora, read_token_mixture
 from metalang.corpus import Corpus
-from metalang.errors import reported
-from metalang.mixing import model_ids, named_paths, parse_shares
+from metalang.errors import ConfigError, reported
+from metalang.mixing import Reading, Stage, model_ids, named_paths, parse_shares
 from metalang.sizes import parse_size
 from metalang.text.tokenizer import load_tokenizer
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--data_paths", nargs="+", required=True, help="corpora: FOLDER or NAME=FOLDER")
-    parser.add_argument("--data_ratios", nargs="+", required=True, help="share of the tokens of each; they sum to 1")
+    parser.add_argument("mixture", nargs="?", help="file with unit: tokens, in place of paths and ratios")
+    parser.add_argument("--data_paths", nargs="+", default=[], help="corpora: FOLDER or NAME=FOLDER")
+    parser.add_argument("--data_ratios", nargs="+", default=[], help="share of the tokens of each; they sum to 1")
     parser.add_argument("--tokenizer", required=True, help="the model's: folder, tokenizer.json, .model or hub name")
     parser.add_argument("--max_length", type=int, required=True, help="predicted ids in a window")
     parser.add_argument(
@@ -30,23 +34,29 @@ def main() -> None:
     )
     parser.add_argument("--output_dir", type=Path, required=True, help="folder of the mixed corpus")
     parser.add_argument(
-        "--max_epochs", type=float, default=4.0, help="a source is read at most that often (default: %(default)s)"
+        "--max_epochs", type=float, default=4.0, help="of --data_paths: read at most that often (default: %(default)s)"
+    )
+    parser.add_argument(
+        "--cache_dir", type=Path, default=Path("runs/corpora"), help="what MIXTURE is built into (default: %(default)s)"
     )
     parser.add_argument("--seed", type=int, default=42, help="of the order, --seed of a run (default: %(default)s)")
     add_executor_flags(parser)
     args = parser.parse_args()
     with reported("mix"):
-        paths = named_paths(args.data_paths)
-        build = MixedBuild(
-            paths=paths,
-            shares=parse_shares(args.data_ratios),
-            ids=model_ids(load_tokenizer(args.tokenizer).id_space, [folder for _, folder in paths]),
-            window_length=args.max_length,
-            num_windows=-(-parse_size(args.num_token) // max(1, args.max_length)),
-            max_epochs=args.max_epochs,
-            seed=args.seed,
-        )
-        build_corpus(build, args.output_dir, executor_of(args))
+        num_windows = -(-parse_size(args.num_token) // max(1, args.max_length))
+        run = {"length": args.max_length, "num_windows": num_windows, "seed": args.seed}
+        if (args.mixture is None) == (not args.data_paths):
+            raise ConfigError("give a mixture file, or --data_paths with --data_ratios")
+        if args.mixture is None:
+            paths = named_paths(args.data_paths)
+            limits = (args.max_epochs,) * len(paths)
+            reading = Reading((Stage(parse_shares(args.data_ratios)),), limits, **run)
+        else:
+            mixture = read_token_mixture(args.mixture)
+            corpora = MixtureCorpora(mixture, args.tokenizer, args.cache_dir, executor_of(args))
+            paths, reading = tuple(corpora.folders()), mixture.reading(**run)
+        ids = model_ids(load_tokenizer(args.tokenizer).id_space, [folder for _, folder in paths])
+        build_corpus(MixedBuild(paths, reading, ids), args.output_dir, executor_of(args))
         print(describe_corpus(Corpus(args.output_dir)))
 
 

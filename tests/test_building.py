@@ -25,6 +25,7 @@ from metalang.corpus import Corpus
 from metalang.domains.copying import Identity
 from metalang.errors import ConfigError
 from metalang.ids import IdSpace
+from metalang.mixing import Reading, Stage
 from metalang.text.sources import TextSource
 from metalang.text.train_tokenizer import train_tokenizer
 
@@ -241,16 +242,14 @@ def test_a_mixture_on_disk_holds_the_windows_of_the_mixture_in_their_order(tmp_p
     space = text._tokenizer(tokenizer).id_space
     ids = IdSpace(space.text_size, 82, space.eos_id, space.tokenizer)
     paths = (("text", str(tmp_path / "text")), ("identity", str(tmp_path / "identity")))
-    build = MixedBuild(
-        paths=paths, shares=(2, 1), ids=ids, window_length=16, num_windows=100, max_epochs=1, seed=5
-    )  # fmt: skip
+    build = MixedBuild(paths, Reading((Stage((2, 1)),), (1.0, 1.0), length=16, num_windows=100, seed=5), ids)
     manifest = build_corpus(build, tmp_path / "mixed")
-    corpus, mixture = Corpus(tmp_path / "mixed"), build.mixture
+    corpus = Corpus(tmp_path / "mixed")
+    expected, predicted, _ = build.plan.read(range(100))
     for number in range(100):
-        expected, predicted = mixture.read(number)
         found = corpus.document(number)
-        assert found[0].tolist() == expected.tolist()
-        assert found[1].tolist() == predicted.tolist()
+        assert found[0].tolist() == expected[number].tolist()
+        assert found[1].tolist() == predicted[number].tolist()
     assert manifest.window_length == 16
     assert corpus.documents_per_source() == {"text": (67, 67 * 17), "identity": (33, 33 * 17)}
 

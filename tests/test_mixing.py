@@ -141,14 +141,14 @@ def test_usage_counts_windows_tokens_and_epochs(tmp_path):
 
 def test_too_many_epochs_are_refused_with_what_would_do(tmp_path):
     plan = _plan(tmp_path, [40, 400], [1, 1])
-    plan.require_epochs(20, 1.0)
+    plan.require_epochs(20, [1.0, 1.0])
     message = (
         r"s0 holds 40 tokens and is asked for 60, 1\.50 epochs of 1 at most\. Set max_epochs 1\.5 .* at most 80 tokens"
     )
     with pytest.raises(ConfigError, match=message):
-        plan.require_epochs(30, 1.0)
-    plan.require_epochs(20, 1.0)
-    plan.require_epochs(30, 1.5)
+        plan.require_epochs(30, [1.0, 1.0])
+    plan.require_epochs(20, [1.0, 1.0])
+    plan.require_epochs(30, [1.5, 1.5])
 
 
 @pytest.mark.parametrize(

@@ -11,9 +11,8 @@ import numpy as np
 
 from metalang.building.units import Stats
 from metalang.corpus import Documents, ShardWriter
-from metalang.errors import ConfigError
 from metalang.ids import IdSpace
-from metalang.mixing import Plan, Source, Stage
+from metalang.mixing import Plan, Reading
 
 _UNIT_TOKENS = 2**24
 _CHUNK_WINDOWS = 256
@@ -21,32 +20,22 @@ _CHUNK_WINDOWS = 256
 
 @dataclass(frozen=True)
 class MixedBuild:
-    """The first `num_windows` windows of a mixture; `paths` are (name, folder) of its corpora, `ids` the model's."""
+    """The windows that a run reads, in their order; `paths` are (name, folder) of its corpora, `ids` the model's."""
 
     paths: tuple[tuple[str, str], ...]
-    shares: tuple[int, ...]
+    reading: Reading
     ids: IdSpace
-    window_length: int
-    num_windows: int
-    max_epochs: float
-    seed: int = 0
     in_order: bool = True
 
-    def __post_init__(self) -> None:
-        if self.window_length < 1 or self.num_windows < 1:
-            raise ConfigError(
-                f"{self.num_windows} windows of --max_length {self.window_length} hold nothing; give 1 or more of each"
-            )
-        if not self.max_epochs > 0:
-            raise ConfigError(f"--max_epochs {self.max_epochs} reads nothing; give more than 0, such as 1")
+    @property
+    def window_length(self) -> int:
+        """Predicted ids in a window."""
+        return self.reading.length
 
     @property
     def plan(self) -> Plan:
-        """The plan, its sources opened. Raises ConfigError where it would read a source too often."""
-        sources = [Source(name, folder, self.ids, length=self.window_length) for name, folder in self.paths]
-        plan = Plan(sources, [Stage(self.shares)], length=self.window_length, seed=self.seed)
-        plan.require_epochs(self.num_windows, self.max_epochs)
-        return plan
+        """The plan, its sources opened. Raises ConfigError where there is none."""
+        return self.reading.plan(self.paths, self.ids)
 
     @property
     def sources(self) -> tuple[str, ...]:
@@ -56,19 +45,15 @@ class MixedBuild:
     @property
     def num_tokens(self) -> int:
         """Ids that will be stored."""
-        return self.num_windows * (self.window_length + 1)
+        return self.reading.num_windows * (self.window_length + 1)
 
     @property
     def spec(self) -> dict[str, Any]:
         """JSON of all that the bytes depend on."""
         return {
             "kind": "mixed",
-            "mixture": self.plan.fingerprint,
-            "sources": list(self.sources),
-            "shares": list(self.shares),
-            "window_length": self.window_length,
-            "num_windows": self.num_windows,
-            "seed": self.seed,
+            "plan": self.plan.description(self.reading.num_windows),
+            "num_windows": self.reading.num_windows,
             "tokenizer": self.ids.tokenizer,
             "vocab_size": self.ids.vocab_size,
             "unit_tokens": _UNIT_TOKENS,
@@ -77,7 +62,7 @@ class MixedBuild:
     @property
     def num_units(self) -> int:
         """Shards that will be written."""
-        return -(-self.num_windows // self._unit_windows)
+        return -(-self.reading.num_windows // self._unit_windows)
 
     @property
     def _unit_windows(self) -> int:
@@ -86,7 +71,7 @@ class MixedBuild:
     def write(self, unit: int, writer: ShardWriter) -> Iterator[Stats]:
         """Writes the windows of a unit, a chunk at a time."""
         plan = self.plan
-        last = min((unit + 1) * self._unit_windows, self.num_windows)
+        last = min((unit + 1) * self._unit_windows, self.reading.num_windows)
         for start in range(unit * self._unit_windows, last, _CHUNK_WINDOWS):
             ids, predicted, sources = plan.read(np.arange(start, min(start + _CHUNK_WINDOWS, last)))
             ends = np.arange(1, len(ids) + 1) * (self.window_length + 1)

@@ -10,7 +10,7 @@ further stage, reads the same windows in the same places.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import KW_ONLY, dataclass
 from math import ceil
 from typing import Any, NamedTuple
 
@@ -18,6 +18,7 @@ import numpy as np
 
 from metalang.digests import digest_of
 from metalang.errors import ConfigError
+from metalang.ids import IdSpace
 from metalang.mixing.permutation import permuted
 from metalang.mixing.shares import Interleave
 from metalang.mixing.sources import Source
@@ -32,6 +33,37 @@ class Stage:
     shares: tuple[int, ...]
     until: int | None = None
     name: str = ""
+
+
+@dataclass(frozen=True)
+class Reading:
+    """How a run reads its sources: in which stages, how many windows, each source at most `limits` epochs."""
+
+    stages: tuple[Stage, ...]
+    limits: tuple[float, ...]
+    _: KW_ONLY
+    length: int
+    num_windows: int
+    seed: int
+
+    def __post_init__(self) -> None:
+        if self.length < 1 or self.num_windows < 1:
+            raise ConfigError(
+                f"{self.num_windows} windows of --max_length {self.length} hold nothing; give 1 or more of each"
+            )
+        for limit in self.limits:
+            if not limit > 0:
+                raise ConfigError(f"max_epochs {limit:g} reads nothing; give more than 0, such as 1")
+
+    def plan(self, folders: Sequence[tuple[str, str]], ids: IdSpace) -> "Plan":
+        """The plan over corpora, (name, folder) each. Raises ConfigError or MismatchError where there is none."""
+        return self.plan_of([Source(name, folder, ids, length=self.length) for name, folder in folders])
+
+    def plan_of(self, sources: Sequence[Source | Stream]) -> "Plan":
+        """The plan over sources. Raises ConfigError where there is none."""
+        plan = Plan(sources, self.stages, length=self.length, seed=self.seed)
+        plan.require_epochs(self.num_windows, self.limits)
+        return plan
 
 
 class Places(NamedTuple):
@@ -158,15 +190,13 @@ class Plan:
             found.append((stage, begin, end, uses))
         return found
 
-    def require_epochs(self, num_windows: int, max_epochs: float) -> None:
-        """Raises ConfigError where a run of `num_windows` reads a source more often than it may be: `max_epochs` times,
-        or what the source itself says."""
+    def require_epochs(self, num_windows: int, limits: Sequence[float]) -> None:
+        """Raises ConfigError where a run of `num_windows` is longer than the stages, or reads a source too often."""
         if self.num_windows is not None and num_windows > self.num_windows:
             raise ConfigError(
                 f"the run asks for {num_windows:,} windows, and the last stage ends behind window {self.num_windows:,} "
                 f"({self.num_windows * self.length:,} tokens); ask for fewer steps, or leave out its until"
             )
-        limits = [source.max_epochs or max_epochs for source in self.sources]
         short = [(use, limit) for use, limit in zip(self.usage(num_windows), limits, strict=True) if use.epochs > limit]
         if not short:
             return

@@ -55,16 +55,10 @@ def model_ids(text: IdSpace, folders: Sequence[str | Path]) -> IdSpace:
 
 
 class Source:
-    """A corpus under a name, read in windows of `length` predicted ids, in the ids of a model.
+    """A corpus under a name, read in windows of `length` predicted ids, in the ids of a model."""
 
-    `max_epochs`: how often a run may read it, None: as often as the run says.
-    """
-
-    def __init__(
-        self, name: str, folder: str | Path, ids: IdSpace, *, length: int, max_epochs: float | None = None
-    ) -> None:
+    def __init__(self, name: str, folder: str | Path, ids: IdSpace, *, length: int) -> None:
         self.name = name
-        self.max_epochs = max_epochs
         self.corpus = Corpus(folder)
         manifest = self.corpus.manifest
         ids.require(manifest.ids, name)

@@ -62,8 +62,6 @@ class Stream:
     """
 
     in_order = True
-    max_epochs = None
-    """A stream counts its epochs itself: before its end is met, nobody knows how many it will be."""
     num_windows = 2**62
     """More than any run asks for: where a stream ends is known when the end is met."""
     num_tokens = None

@@ -13,6 +13,7 @@ from transformers import HfArgumentParser, TrainingArguments
 from transformers.trainer_utils import IntervalStrategy, SaveStrategy
 
 from metalang.building.text_mixture import holds_out
+from metalang.building.token_mixture import is_token_mixture, read_token_mixture
 from metalang.errors import ConfigError
 from metalang.training.deepspeed_json import check_deepspeed_json
 
@@ -77,8 +78,8 @@ class DataArguments:
     data_config: str | None = field(
         default=None,
         metadata={
-            "help": "a mixture of texts (.yaml), prepared on the way if it is not: short for --data_paths FILE "
-            "--data_ratios 1, and for its validation part in --nl_eval_data_path"
+            "help": "a mixture (.yaml), made on the way where it is not; its validation part is evaluated on. With unit: "
+            "tokens: corpora, texts and domains, in stages (docs/order.md); else texts (docs/data.md)"
         },
     )
     prepared_data: str | None = field(
@@ -142,8 +143,15 @@ class DataArguments:
             )
         if short := self.data_config or self.prepared_data:
             self.data_paths, self.data_ratios = [short], ["1"]
-        if self.data_config and holds_out(self.data_config):
+        if self.data_config and _holds_out(self.data_config):
             self.nl_eval_data_path = [*self.nl_eval_data_path, self.data_config]
+
+
+def _holds_out(path: str) -> bool:
+    """Whether a mixture has a validation part."""
+    if is_token_mixture(path):
+        return read_token_mixture(path).validation.ratio > 0
+    return holds_out(path)
 
 
 @dataclass

@@ -5,15 +5,17 @@ from pathlib import Path
 from accelerate.utils import broadcast_object_list
 
 from metalang.building import TextBuild, build_corpus
+from metalang.building.executors import LocalExecutor, available_cores
 from metalang.building.saved import SavedBuild, is_saved
 from metalang.building.text_mixture import SPLIT_SUFFIXES, DatasetMixer, is_mixture
+from metalang.building.token_mixture import MixtureCorpora, Split, is_token_mixture, read_token_mixture
 from metalang.corpus.manifest import FILE_NAME
 from metalang.digests import digest_of
 from metalang.errors import ConfigError
-from metalang.mixing import Plan, Source, Stage, Stream, named_paths, parse_shares
+from metalang.mixing import Plan, Reading, Source, Stage, Stream, named_paths, parse_shares
 from metalang.text.sources import TextSource
 from metalang.text.tokenizer import TextTokenizer
-from metalang.training.config import DataArguments, Settings
+from metalang.training.config import Settings
 from metalang.training.streams import open_stream
 
 CACHE = "tokenized"
@@ -25,19 +27,33 @@ def as_corpora(paths: list[str], flag: str, settings: Settings, tokenizer: str) 
 
     Of a mixture --data_paths takes the train split, any other flag the validation split.
     """
-    named = named_paths(paths, flag)
+    mixtures = [path for path in paths if is_token_mixture(path)]
+    named = named_paths([path for path in paths if path not in mixtures], flag)
+    of_mixtures = [found for path in mixtures for found in _mixture_folders(path, "validation", settings, tokenizer)]
     if not named:
-        return []
+        return of_mixtures
     folders: list[str | None] = [None] * len(named)
     with settings.run.main_process_first(local=False, desc="tokenizing"):
         if settings.run.process_index == 0:
             split = "train" if flag == "--data_paths" else "validation"
             folders = [str(_as_corpus(path, settings, tokenizer, split)) for _, path in named]
     folders = broadcast_object_list(folders)
-    return [(name, folder) for (name, _), folder in zip(named, folders, strict=True)]
+    return [*((name, folder) for (name, _), folder in zip(named, folders, strict=True)), *of_mixtures]
 
 
-def open_sources(settings: Settings, tokenizer: TextTokenizer, *, is_resumed: bool) -> list[Source | Stream]:
+def open_plan(settings: Settings, tokenizer: TextTokenizer, *, num_windows: int, is_resumed: bool) -> Plan:
+    """The plan of a run of `num_windows`. Raises ConfigError or MismatchError where there is none."""
+    data = settings.data
+    run = {"length": data.max_length, "num_windows": num_windows, "seed": settings.run.order_seed}
+    if data.data_config and is_token_mixture(data.data_config):
+        folders = _mixture_folders(data.data_config, "train", settings, tokenizer.name)
+        return read_token_mixture(data.data_config).reading(**run).plan(folders, tokenizer.id_space)
+    sources = _sources(settings, tokenizer, is_resumed=is_resumed)
+    limits = (data.max_epochs,) * len(sources)
+    return Reading((Stage(parse_shares(data.data_ratios)),), limits, **run).plan_of(sources)
+
+
+def _sources(settings: Settings, tokenizer: TextTokenizer, *, is_resumed: bool) -> list[Source | Stream]:
     """What --data_paths names, each opened as a corpus or, by --streaming True, as a stream of raw text."""
     data = settings.data
     named = named_paths(data.data_paths)
@@ -54,11 +70,17 @@ def open_sources(settings: Settings, tokenizer: TextTokenizer, *, is_resumed: bo
     return [opened[name] for name, _ in named]
 
 
-def make_plan(data: DataArguments, sources: list[Source | Stream], *, num_windows: int, seed: int) -> Plan:
-    """The plan of a run of `num_windows`. Raises ConfigError or MismatchError where there is none."""
-    plan = Plan(sources, [Stage(parse_shares(data.data_ratios))], length=data.max_length, seed=seed)
-    plan.require_epochs(num_windows, data.max_epochs)
-    return plan
+def _mixture_folders(path: str, split: Split, settings: Settings, tokenizer: str) -> list[tuple[str, str]]:
+    """(name, folder) of the sources of a mixture of a run. Rank 0 builds what is missing, the others wait."""
+    found: list[list[tuple[str, str]] | None] = [None]
+    with settings.run.main_process_first(local=False, desc="building"):
+        if settings.run.process_index == 0:
+            folder = Path(settings.run.output_dir).parent / CACHE
+            skip = settings.data.on_bad_line == "skip"
+            executor = LocalExecutor(available_cores())
+            corpora = MixtureCorpora(read_token_mixture(path), tokenizer, folder, executor, skip_bad_lines=skip)
+            found = [corpora.folders(split)]
+    return broadcast_object_list(found)[0]
 
 
 def is_corpus(path: str) -> bool:

@@ -12,7 +12,7 @@ from metalang.mixing.plan import Use
 from metalang.sizes import format_size
 from metalang.text.tokenizer import TextTokenizer
 from metalang.training.config import Settings
-from metalang.training.corpora import as_corpora, make_plan, open_sources
+from metalang.training.corpora import as_corpora, open_plan
 from metalang.training.dataset import EvaluationDataset, PlanDataset
 from metalang.training.phases import UnifiedDataset
 from metalang.training.phases.order import RowOrder
@@ -32,6 +32,7 @@ class Feed:
     train: Dataset
     evaluation: dict[str, Any]
     order: str
+    plan: dict[str, Any]
     contents: dict[str, str]
     tokens_per_step: int | None
     step_size: dict[str, int]
@@ -51,8 +52,7 @@ def feed(settings: Settings, tokenizer: TextTokenizer, *, is_resumed: bool) -> F
 def _windows(settings: Settings, tokenizer: TextTokenizer, is_resumed: bool) -> Feed:
     run, length = settings.run, settings.data.max_length
     num_windows = run.windows_per_step * run.max_steps
-    sources = open_sources(settings, tokenizer, is_resumed=is_resumed)
-    plan = make_plan(settings.data, sources, num_windows=num_windows, seed=run.order_seed)
+    plan = open_plan(settings, tokenizer, num_windows=num_windows, is_resumed=is_resumed)
     held_out = as_corpora(settings.data.nl_eval_data_path, "--nl_eval_data_path", settings, tokenizer.name)
     tokens = run.windows_per_step * length
     total = tokens * run.max_steps
@@ -64,6 +64,7 @@ def _windows(settings: Settings, tokenizer: TextTokenizer, is_resumed: bool) -> 
             for name, folder in held_out
         },
         order=plan.fingerprint,
+        plan=plan.description(),
         contents={source.name: source.content_hash for source in plan.sources},
         tokens_per_step=tokens,
         step_size={"tokens a step": tokens},
@@ -101,6 +102,7 @@ def _conversations(settings: Settings, tokenizer: TextTokenizer, is_resumed: boo
         train=RunRows(dataset, order, num_places),
         evaluation={each: EvaluationRows(_open(place, settings, tokenizer)) for each, place in held_out},
         order=order.fingerprint,
+        plan={"rows": order.fingerprint},
         contents={name: dataset.content_hash},
         tokens_per_step=None,
         step_size={"conversations a step": batch},
