@@ -2,7 +2,7 @@ PYTHON ?= python3
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test test-slurm check docs bench-domains bench-data bench-text clean
+.PHONY: help install demo test test-interop test-slurm check docs bench-domains bench-data bench-text clean
 
 help: ## list these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -18,6 +18,13 @@ demo: install ## from raw text to a small trained model, in minutes, under demo/
 
 test: install ## all tests, DeepSpeed's runs included
 	pytest
+
+test-interop: install .venv-interop/.installed ## converted corpora, read by megatron-core, datatrove, OLMo-core and datasets
+	pytest -rs tests/interop
+
+.venv-interop/.installed: constraints-interop.txt scripts/install-interop.sh
+	scripts/install-interop.sh $(PYTHON)
+	touch $@
 
 test-slurm: install ## builds as real Slurm jobs, on a cluster of this machine (Debian: slurmctld slurmd slurm-client)
 	pytest -rs tests/test_slurm.py
@@ -40,6 +47,6 @@ bench-data: install ## how fast data is made and read, beside limits measured in
 bench-text: install ## how fast a JSONL file becomes token ids, beside bare gigatoken, tokenizers and datatrove
 	python benchmarks/bench_text.py
 
-clean: ## remove what was made here: .venv, demo, build leftovers, caches
-	rm -rf .venv demo build dist src/*.egg-info .pytest_cache .ruff_cache .hypothesis
+clean: ## remove what was made here: .venv, .venv-interop, demo, build leftovers, caches
+	rm -rf .venv .venv-interop demo build dist src/*.egg-info .pytest_cache .ruff_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

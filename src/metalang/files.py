@@ -1,10 +1,12 @@
 """Nothing on disk is ever half there: a file is written aside, synced, then renamed."""
 
+import errno
 import fcntl
 import glob
 import hashlib
 import json
 import os
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -15,6 +17,9 @@ import xxhash
 from metalang.errors import CorpusError
 
 ASIDE = ".partial"
+
+_NO_LINKS = {errno.EXDEV, errno.EPERM, errno.EMLINK, errno.EOPNOTSUPP, errno.EACCES}
+"""Another disk, a disk without links, too many names, or a file that may be read but not linked."""
 
 
 def aside(path: Path) -> Path:
@@ -45,6 +50,25 @@ def written(path: Path) -> Iterator[BinaryIO]:
         file.flush()
         os.fsync(file.fileno())
     publish(path)
+
+
+def link_or_copy(source: Path, target: Path) -> bool:
+    """Gives a file a second name, one more for the same bytes, and says True; where the disk cannot, copies it: False.
+
+    A file that is there is replaced. Both names are of one file: what is written into the one is read by the other.
+    """
+    for path in (target, aside(target)):  # renaming one name of a file onto another of it would do nothing
+        path.unlink(missing_ok=True)
+    try:
+        os.link(source.resolve(), aside(target))
+    except OSError as error:
+        if error.errno not in _NO_LINKS:
+            raise
+        with written(target) as copy, open(source, "rb") as original:
+            shutil.copyfileobj(original, copy, 2**20)
+        return False
+    publish(target)
+    return True
 
 
 @contextmanager

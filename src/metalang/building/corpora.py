@@ -39,16 +39,16 @@ class Build(Protocol):
 
 def build_corpus(build: Build, output_dir: str | Path, executor: Executor | None = None) -> Manifest:
     """Builds a corpus, or finishes it, in this process or (`executor`) elsewhere; see `make`."""
-    return make(_CorpusWork(build), output_dir, executor or LocalExecutor())
+    return make(CorpusWork(build), output_dir, executor or LocalExecutor())
 
 
 def require_room(build: Build, output_dir: str | Path) -> None:
     """Raises ConfigError where a folder holds another corpus, or something else; builds nothing."""
-    require_folder(_CorpusWork(build), output_dir)
+    require_folder(CorpusWork(build), output_dir)
 
 
 @dataclass(frozen=True)
-class _CorpusWork:
+class CorpusWork:
     """A build as work in units."""
 
     build: Build
@@ -68,7 +68,7 @@ class _CorpusWork:
         return self.build.num_tokens
 
     def write(self, unit: int, folder: Path, count: Count) -> tuple[Entry, Stats]:
-        writer = ShardWriter(folder, unit, self.build.ids.vocab_size)
+        writer = self.open_writer(unit, folder)
         stats: Stats = {}
         counted = 0
         for part in self.build.write(unit, writer):
@@ -77,6 +77,9 @@ class _CorpusWork:
             count(writer.num_tokens - counted)
             counted = writer.num_tokens
         return writer.finish().model_dump(mode="json"), stats
+
+    def open_writer(self, unit: int, folder: Path) -> ShardWriter:
+        return ShardWriter(folder, unit, self.build.ids.vocab_size)
 
     def verify(self, folder: Path, entry: Entry) -> None:
         verify_shard(folder, ShardEntry.model_validate(entry))
@@ -98,7 +101,12 @@ class _CorpusWork:
             window_length=build.window_length,
             in_order=build.in_order,
             stats=stats,
+            **self.manifest_extra,
         )
+
+    @property
+    def manifest_extra(self) -> dict[str, Any]:
+        return {}
 
     def read(self, folder: Path) -> tuple[dict[str, Any], Manifest]:
         manifest = read_manifest(folder)

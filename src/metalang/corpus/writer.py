@@ -3,7 +3,7 @@
 import importlib.metadata
 import os
 import platform
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -30,16 +30,29 @@ class Documents:
 
 
 class ShardWriter:
-    """Writes one shard aside; `finish` gives its files their names and returns its entry for the manifest."""
+    """Writes one shard aside; `finish` gives its files their names and returns its entry for the manifest.
 
-    def __init__(self, folder: Path, number: int, vocab_size: int) -> None:
+    Files with the suffixes `given` (".bin", ".loss") lie there already, and what is appended must be what they hold:
+    it is hashed, not written. `dtype` is that of a given .bin; None: as the vocabulary asks.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        number: int,
+        vocab_size: int,
+        *,
+        dtype: np.dtype | None = None,
+        given: Collection[str] = (),
+    ) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         self._stem = folder / f"{number:05d}"
         self._number = number
         self._vocab_size = vocab_size
-        self._dtype = id_dtype(vocab_size)
-        self._ids = _HashedFile(self._stem.with_suffix(".bin"))
-        self._loss: _HashedFile | None = None
+        self._dtype = dtype or id_dtype(vocab_size)
+        self._given = given
+        self._ids = self._file(".bin")
+        self._loss = self._file(".loss") if ".loss" in given else None
         self._lengths: list[np.ndarray] = []
         self._documents: list[np.ndarray] = []
         self.num_tokens = 0
@@ -74,6 +87,9 @@ class ShardWriter:
             files={part: file.finish() for part, file in files.items()},
         )
 
+    def _file(self, suffix: str) -> "_HashedFile":
+        return (_GivenFile if suffix in self._given else _HashedFile)(self._stem.with_suffix(suffix))
+
     def _append_loss(self, predicted: np.ndarray | None, count: int) -> None:
         if predicted is None:
             predicted = np.ones(count, dtype=np.bool_)
@@ -95,10 +111,12 @@ def write_manifest(
     spec: dict[str, Any],
     **extra: Any,
 ) -> Manifest:
-    """Makes a corpus of finished shards; the manifest is written last. `extra`: window_length, in_order, stats."""
+    """Makes a corpus of finished shards; the manifest is written last.
+
+    `extra`: window_length, in_order, stats; dtype and dtype_rule, where the ids are not as wide as the vocabulary asks.
+    """
     shards = tuple(sorted(shards, key=lambda shard: shard.number))
     manifest = Manifest(
-        dtype=id_dtype(ids.vocab_size).name,
         ids=ids,
         vocab_size=ids.vocab_size,
         num_tokens=sum(shard.num_tokens for shard in shards),
@@ -109,7 +127,7 @@ def write_manifest(
         spec_hash=digest_of(spec),
         versions=_versions(),
         shards=shards,
-        **extra,
+        **({"dtype": id_dtype(ids.vocab_size).name} | extra),
     )
     write_json(folder / FILE_NAME, manifest.model_dump(mode="json"))
     return manifest
@@ -120,15 +138,15 @@ class _HashedFile:
 
     def __init__(self, path: Path) -> None:
         self._path = path
-        self._file: BinaryIO = open(aside(path), "wb")
         self._whole = xxhash.xxh3_128()
         self._block = xxhash.xxh3_128()
         self._blocks: list[str] = []
         self._size = 0
+        self._open()
 
     def write(self, data: np.ndarray | bytes) -> None:
         view = memoryview(data).cast("B")
-        self._file.write(view)
+        self._store(view)
         self._whole.update(view)
         while len(view):
             room = BLOCK_BYTES - self._size % BLOCK_BYTES
@@ -140,15 +158,37 @@ class _HashedFile:
                 self._block.reset()
 
     def finish(self) -> FileEntry:
-        self._file.flush()
-        os.fsync(self._file.fileno())
-        self._file.close()
-        publish(self._path)
+        self._close()
         if self._size % BLOCK_BYTES:
             self._blocks.append(self._block.hexdigest())
         return FileEntry(
             name=self._path.name, bytes=self._size, hash=self._whole.hexdigest(), blocks=tuple(self._blocks)
         )
+
+    def _open(self) -> None:
+        self._file: BinaryIO = open(aside(self._path), "wb")
+
+    def _store(self, view: memoryview) -> None:
+        self._file.write(view)
+
+    def _close(self) -> None:
+        self._file.flush()
+        os.fsync(self._file.fileno())
+        self._file.close()
+        publish(self._path)
+
+
+class _GivenFile(_HashedFile):
+    """A file that lies there already: only hashed."""
+
+    def _open(self) -> None:
+        pass
+
+    def _store(self, view: memoryview) -> None:
+        pass
+
+    def _close(self) -> None:
+        assert self._path.stat().st_size == self._size, "what was appended is not what the file holds"
 
 
 def _table(ids: np.ndarray, documents: Documents) -> np.ndarray:

@@ -1,0 +1,1 @@
+"""Corpora in the formats of other programs, and their files as corpora: `exported`, `imported`."""
