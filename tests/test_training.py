@@ -544,11 +544,28 @@ def test_no_checkpoint_is_no_error(tmp_path):
     assert newest_complete(tmp_path / "nothing") is None
 
 
-def test_a_checkpoint_of_another_order_is_refused(tmp_path):
-    checkpoint = _checkpoint(tmp_path, 9, unchanged={"order of the data": "abc", "ranks": 2})
-    require_unchanged(checkpoint, {"order of the data": "abc", "ranks": 2})
+def _described(share, until=None):
+    used = [{"name": "en", "content": "a1b2", "share": 1}, {"name": "dyck", "content": "c3d4", "share": share}]
+    return {"window": 8, "seed": 1, "stages": [{"until": until, "sources": used}]}
+
+
+def test_a_checkpoint_of_another_run_is_refused(tmp_path):
+    checkpoint = _checkpoint(tmp_path, 9, unchanged={"plan": _described(1), "ranks": 2})
+    require_unchanged(checkpoint, {"plan": _described(1), "ranks": 2})
     with pytest.raises(MismatchError, match=r"another run \(ranks: 2 then, 4 now\)"):
-        require_unchanged(checkpoint, {"order of the data": "abc", "ranks": 4})
+        require_unchanged(checkpoint, {"plan": _described(1), "ranks": 4}, rebase_data=True)
+
+
+def test_a_checkpoint_of_another_plan_is_refused_with_what_differs_unless_it_is_rebased(tmp_path, caplog):
+    checkpoint = _checkpoint(tmp_path, 9, unchanged={"plan": _described(1), "ranks": 2})
+    message = (
+        r"stage 1 0\.5 en \(a1b2\) \+ 0\.5 dyck \(c3d4\) then, 0\.25 en \(a1b2\) \+ 0\.75 dyck \(c3d4\) now\); "
+        "continue .*or accept the other data by --rebase_data True"
+    )
+    with pytest.raises(MismatchError, match=message):
+        require_unchanged(checkpoint, {"plan": _described(3), "ranks": 2})
+    require_unchanged(checkpoint, {"plan": _described(3), "ranks": 2}, rebase_data=True)
+    assert "the data is rebased on another plan: stage 1 0.5 en" in caplog.text
 
 
 def test_an_output_folder_of_something_else_is_refused(tmp_path):

@@ -11,6 +11,7 @@ further stage, reads the same windows in the same places.
 
 from collections.abc import Sequence
 from dataclasses import KW_ONLY, dataclass
+from itertools import zip_longest
 from math import ceil
 from typing import Any, NamedTuple
 
@@ -290,3 +291,33 @@ def without_names(description: dict[str, Any]) -> dict[str, Any]:
         for stage in description["stages"]
     ]
     return description | {"stages": stages}
+
+
+def differences(then: dict[str, Any], now: dict[str, Any]) -> list[str]:
+    """What differs between the descriptions of two plans, a fact each; names of sources do not count.
+
+    >>> stage = {"until": None, "sources": [{"name": "en", "content": "a1", "share": 1}]}
+    >>> differences({"window": 8, "seed": 1, "stages": [stage]}, {"window": 8, "seed": 2, "stages": [stage]})
+    ['seed 1 then, 2 now']
+    """
+    found = [f"{key} {then[key]} then, {now[key]} now" for key in ("window", "seed") if then[key] != now[key]]
+    for number, (before, after) in enumerate(zip_longest(then["stages"], now["stages"]), start=1):
+        if before is None or after is None:
+            found.append(f"stage {number} {'is new' if before is None else 'is gone'}")
+            continue
+        if before["until"] != after["until"]:
+            found.append(f"stage {number} until window {before['until']} then, {after['until']} now")
+        if [_weighed(used) for used in before["sources"]] != [_weighed(used) for used in after["sources"]]:
+            found.append(f"stage {number} {_mixed(before)} then, {_mixed(after)} now")
+    return found
+
+
+def _weighed(used: dict[str, Any]) -> tuple[str, int]:
+    return used["content"], used["share"]
+
+
+def _mixed(stage: dict[str, Any]) -> str:
+    total = sum(used["share"] for used in stage["sources"])
+    return " + ".join(
+        f"{used['share'] / total:.6g} {used['name']} ({used['content'][:8]})" for used in stage["sources"]
+    )

@@ -1,7 +1,7 @@
 """Which folders are complete checkpoints, and whether a run may continue from one.
 
 A checkpoint is `checkpoint-STEP` with a `complete.json` that is written when all else is on disk: the sizes of its
-files, and what must not have changed (`unchanged`: order of the data, tokens a step, number of ranks).
+files, and what must not have changed (`unchanged`: plan of the data so far, tokens a step, number of ranks).
 """
 
 import logging
@@ -11,6 +11,7 @@ from typing import Any
 
 from metalang.errors import ConfigError, MismatchError
 from metalang.files import read_json, write_json
+from metalang.mixing.plan import differences
 
 logger = logging.getLogger(__name__)
 
@@ -45,17 +46,43 @@ def newest_complete(output_dir: str | Path) -> Path | None:
     return None
 
 
-def require_unchanged(checkpoint: Path, unchanged: dict[str, Any]) -> None:
-    """Raises MismatchError where a run is not the one that wrote the checkpoint."""
+def step_of(checkpoint: Path) -> int:
+    """The step of a checkpoint's folder.
+
+    >>> step_of(Path("run/checkpoint-20"))
+    20
+    """
+    match = _CHECKPOINT.fullmatch(checkpoint.name)
+    assert match is not None, "a checkpoint's name"
+    return int(match[1])
+
+
+def require_unchanged(checkpoint: Path, unchanged: dict[str, Any], *, rebase_data: bool = False) -> None:
+    """Raises MismatchError where a run is not the one that wrote the checkpoint.
+
+    `unchanged["plan"]` describes the data up to the step of the checkpoint; with `rebase_data` another plan is logged.
+    """
     saved = read_json(checkpoint / _MARKER)["unchanged"]
     changes = [
-        f"{name}: {saved.get(name)} then, {value} now" for name, value in unchanged.items() if saved.get(name) != value
+        f"{name}: {saved.get(name)} then, {value} now"
+        for name, value in unchanged.items()
+        if name != "plan" and saved.get(name) != value
     ]
-    if changes:
-        raise MismatchError(
-            f"{checkpoint} is of another run ({'; '.join(changes)}); continue with the settings of then, or start anew "
-            "in another --output_dir"
-        )
+    moved = _plan_changes(saved.get("plan"), unchanged.get("plan"))
+    if moved and rebase_data:
+        logger.warning("the data is rebased on another plan: %s", "; ".join(moved))
+        moved = []
+    if changes or moved:
+        advice = "continue with the settings of then, or start anew in another --output_dir"
+        if moved and not changes:
+            advice += ", or accept the other data by --rebase_data True"
+        raise MismatchError(f"{checkpoint} is of another run ({'; '.join(changes + moved)}); {advice}")
+
+
+def _plan_changes(then: dict[str, Any] | None, now: dict[str, Any] | None) -> list[str]:
+    if then is None or now is None or "stages" not in then or "stages" not in now:
+        return [] if then == now else [f"plan: {then} then, {now} now"]
+    return differences(then, now)
 
 
 def claim_output(output_dir: str | Path, *, resume: bool) -> None:

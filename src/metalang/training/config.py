@@ -78,8 +78,8 @@ class DataArguments:
     data_config: str | None = field(
         default=None,
         metadata={
-            "help": "a mixture (.yaml), made on the way where it is not; its validation part is evaluated on. With unit: "
-            "tokens: corpora, texts and domains, in stages (docs/order.md); else texts (docs/data.md)"
+            "help": "a mixture (.yaml), made on the way where it is not; its validation part is evaluated on. With "
+            "unit: tokens corpora, texts and domains, in stages (docs/order.md); else texts (docs/data.md)"
         },
     )
     prepared_data: str | None = field(
@@ -171,6 +171,13 @@ class RunArguments(TrainingArguments):
     )
     gather_weights: bool = field(
         default=True, metadata={"help": "end with a complete Hugging Face model folder in --output_dir"}
+    )
+    rebase_data: bool = field(
+        default=False,
+        metadata={
+            "help": "with --resume_training: go on although the plan of the data differs from the one of the "
+            "checkpoint; what differs is logged"
+        },
     )
     resume_training: bool = field(
         default=False,

@@ -1,5 +1,6 @@
 """What a run is fed, phase by phase: the windows of a mixture, or the rows of a file."""
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from math import ceil
 from typing import Any
@@ -23,16 +24,16 @@ from metalang.training.phases.rows import EvaluationRows, RunRows
 class Feed:
     """Data of a run, and what its reports say of it.
 
-    `tokens_per_step` is None where steps differ, and tokens are counted as they are read. `contents`: a name for the
-    content of each source that is trained on. `batch`, `amount` and `sources` are lines of the banner, `places` of the
-    summary.
+    `tokens_per_step` is None where steps differ, and tokens are counted as they are read. `plan`: JSON of the order
+    until a step (None: whole). `contents`: a name for the content of each source that is trained on. `batch`, `amount`
+    and `sources` are lines of the banner, `places` of the summary.
     """
 
     tokenizer: TextTokenizer
     train: Dataset
     evaluation: dict[str, Any]
     order: str
-    plan: dict[str, Any]
+    plan: Callable[[int | None], dict[str, Any]]
     contents: dict[str, str]
     tokens_per_step: int | None
     step_size: dict[str, int]
@@ -64,7 +65,7 @@ def _windows(settings: Settings, tokenizer: TextTokenizer, is_resumed: bool) -> 
             for name, folder in held_out
         },
         order=plan.fingerprint,
-        plan=plan.description(),
+        plan=lambda step: plan.description(None if step is None else step * run.windows_per_step),
         contents={source.name: source.content_hash for source in plan.sources},
         tokens_per_step=tokens,
         step_size={"tokens a step": tokens},
@@ -102,7 +103,7 @@ def _conversations(settings: Settings, tokenizer: TextTokenizer, is_resumed: boo
         train=RunRows(dataset, order, num_places),
         evaluation={each: EvaluationRows(_open(place, settings, tokenizer)) for each, place in held_out},
         order=order.fingerprint,
-        plan={"rows": order.fingerprint},
+        plan=lambda step: {"rows": order.fingerprint},
         contents={name: dataset.content_hash},
         tokens_per_step=None,
         step_size={"conversations a step": batch},

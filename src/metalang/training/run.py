@@ -4,13 +4,14 @@ import importlib.metadata
 import logging
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 from transformers import default_data_collator
 
 from metalang.files import write_json
 from metalang.text.tokenizer import TextTokenizer, load_tokenizer
 from metalang.training.callbacks.complete import CompleteMarker
-from metalang.training.checkpoints import RUN_FILE, claim_output, newest_complete, require_unchanged
+from metalang.training.checkpoints import RUN_FILE, claim_output, newest_complete, require_unchanged, step_of
 from metalang.training.config import Settings
 from metalang.training.feed import Feed, feed
 from metalang.training.model import build_model
@@ -30,13 +31,12 @@ def pretrain(settings: Settings) -> None:
     checkpoint = newest_complete(run.output_dir) if run.resume_training else None
     data = feed(settings, tokenizer, is_resumed=checkpoint is not None)
     model = build_model(settings.model, tokenizer, seed=run.seed, max_length=settings.data.max_length)
-    unchanged = {
-        "order of the data": data.order,
-        **data.step_size,
-        "ranks": run.world_size,
-    }
+
+    def unchanged(step: int) -> dict[str, Any]:
+        return {"plan": data.plan(step), **data.step_size, "ranks": run.world_size}
+
     if checkpoint:
-        require_unchanged(checkpoint, unchanged)
+        require_unchanged(checkpoint, unchanged(step_of(checkpoint)), rebase_data=run.rebase_data)
     _leave_settings(settings, data)
     tracked = start_tracking(settings)
     trainer = MetalangTrainer(
@@ -68,7 +68,8 @@ def _leave_settings(settings: Settings, data: Feed) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     asked = {"model": asdict(settings.model), "data": asdict(settings.data), "run": run.to_sanitized_dict()}
     versions = {name: importlib.metadata.version(name) for name in ("metalang", "torch", "transformers", "deepspeed")}
-    write_json(path, {**asked, "order": data.order, "corpora": data.contents, "versions": versions})
+    read = {"order": data.order, "plan": data.plan(None), "corpora": data.contents}
+    write_json(path, {**asked, **read, "versions": versions})
 
 
 def _tokenizer(settings: Settings) -> TextTokenizer:

@@ -1,5 +1,6 @@
 """Marks a checkpoint as complete when every rank has written its part."""
 
+from collections.abc import Callable
 from typing import Any
 
 import torch.distributed as dist
@@ -9,9 +10,9 @@ from metalang.training.checkpoints import checkpoint_folder, mark_complete
 
 
 class CompleteMarker(TrainerCallback):
-    """After each save, rank 0 writes the marker, with what a resume must find unchanged."""
+    """After each save, rank 0 writes the marker, with what a resume at that step must find unchanged."""
 
-    def __init__(self, unchanged: dict[str, Any]) -> None:
+    def __init__(self, unchanged: Callable[[int], dict[str, Any]]) -> None:
         self._unchanged = unchanged
 
     def on_save(self, args: TrainingArguments, state: Any, control: Any, **kwargs: Any) -> None:
@@ -19,4 +20,4 @@ class CompleteMarker(TrainerCallback):
         if dist.is_initialized():
             dist.barrier()
         if state.is_world_process_zero:
-            mark_complete(checkpoint_folder(args.output_dir, state.global_step), self._unchanged)
+            mark_complete(checkpoint_folder(args.output_dir, state.global_step), self._unchanged(state.global_step))
