@@ -16,6 +16,7 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 from metalang.building import MixedBuild, TextBuild, build_corpus, domain_build
 from metalang.domains.copying import Identity
 from metalang.ids import IdSpace
+from metalang.mixing import Reading, Stage
 from metalang.text.sources import TextSource
 from metalang.text.tokenizer import load_tokenizer
 from metalang.text.train_tokenizer import train_tokenizer
@@ -59,7 +60,8 @@ def _run(command, **environment):
     names = ("WANDB_API_KEY", "WANDB_MODE", "PYTHONPATH")
     clean = {name: value for name, value in os.environ.items() if name not in names}
     done = subprocess.run(
-        command, cwd=ROOT, capture_output=True, text=True, check=False, env={**clean, **environment}, timeout=600
+        command, cwd=ROOT, capture_output=True, text=True, check=False, timeout=600,
+        env={**clean, "PYTHONPATH": str(ROOT / "src"), **environment},
     )  # fmt: skip
     return done.returncode, done.stdout + done.stderr
 
@@ -212,16 +214,60 @@ def test_training_on_the_mixture_written_to_disk_is_training_on_the_mixture(whol
     space = load_tokenizer(f"{data}/tokenizer").id_space
     ids = IdSpace(space.text_size, 82, space.eos_id, space.tokenizer)
     paths = (("english", f"{data}/english"), ("identity", f"{data}/identity"))
-    build = MixedBuild(
-        paths=paths, shares=(1, 1), ids=ids, window_length=32, num_windows=64, max_epochs=4, seed=42
-    )  # fmt: skip
-    build_corpus(build, tmp_path / "mixed")
+    reading = Reading((Stage((1, 1)),), (4.0, 4.0), length=32, num_windows=64, seed=42)
+    build_corpus(MixedBuild(paths, reading, ids), tmp_path / "mixed")
     more = ("--bf16", "True", "--data_paths", f"{tmp_path}/mixed", "--data_ratios", "1")
     code, printed = _run(_command(data, tmp_path / "run", *more))
     assert code == 0, printed[-5000:]
     assert _losses(tmp_path / "run") == _losses(whole[0])
     mixed, mixture = (load_file(folder / "model.safetensors") for folder in (tmp_path / "run", whole[0]))
     assert all((mixed[name] == mixture[name]).all() for name in mixture)
+
+
+def _staged(data, folder, *stages):
+    """A mixture of both corpora in stages (until, share of English)."""
+    path = folder / f"staged{len(list(folder.glob('*.yaml')))}.yaml"
+    described = ", ".join(
+        f"{{until: {until}, mix_ratio: {{{', '.join(f'{name}: {share}' for name, share in shares.items())}}}}}"
+        for until, shares in stages
+    )
+    datasets = ", ".join(f"{{name: {name}, corpus: {data}/{name}}}" for name in ("english", "identity"))
+    path.write_text(f"unit: tokens\ndatasets: [{datasets}]\nstages: [{described}]\n")
+    return path
+
+
+def _on_mixture(data, output, mixture, *more):
+    command = _command(data, output, "--data_config", str(mixture), "--lr_scheduler_type", "constant", *more)
+    start = command.index("--data_paths")
+    del command[start : command.index("--max_length")]
+    return command
+
+
+def test_a_run_in_stages_may_be_made_longer_and_what_it_read_may_not_change(data, tmp_path):
+    first = (1024, {"identity": 1})  # 32 windows, four steps
+    whole = _staged(data, tmp_path, first, (1536, {"english": 0.5, "identity": 0.5}), (4096, {"english": 1}))
+    code, printed = _run(_on_mixture(data, tmp_path / "whole", whole))
+    assert code == 0, printed[-5000:]
+    assert "stage without a name: windows 0 to 31: 100.00% identity" in printed
+    begun = _staged(data, tmp_path, first, (1536, {"english": 0.5, "identity": 0.5}))
+    save = ("--save_strategy", "steps", "--save_steps", "5")
+    code, printed = _run(_on_mixture(data, tmp_path / "run", begun, "--max_steps", "5", *save))
+    assert code == 0, printed[-5000:]
+    resume = ("--resume_training", "True", *save)
+    changed = _staged(data, tmp_path, first, (4096, {"english": 1}))
+    code, printed = _run(_on_mixture(data, tmp_path / "run", changed, *resume))
+    assert code != 0
+    assert "is of another run (stage 2 0.5 english (" in printed and "1 english (" in printed
+    assert "--rebase_data True" in printed
+    shutil.copytree(tmp_path / "run", tmp_path / "rebased")
+    code, printed = _run(_on_mixture(data, tmp_path / "rebased", changed, *resume, "--rebase_data", "True"))
+    assert code == 0, printed[-5000:]
+    assert "the data is rebased on another plan: stage 2 0.5 english" in printed
+    code, printed = _run(_on_mixture(data, tmp_path / "run", whole, *resume))
+    assert code == 0, printed[-5000:]
+    assert _losses(tmp_path / "run") == _losses(tmp_path / "whole")
+    assert len(_losses(tmp_path / "run")) == 8
+    assert _losses(tmp_path / "rebased")[5:] != _losses(tmp_path / "whole")[5:]
 
 
 # Bad input: one line, exit 1, before the first step.
@@ -233,7 +279,7 @@ def test_training_on_the_mixture_written_to_disk_is_training_on_the_mixture(whol
         (["--data_ratios", "0.5", "0.6"], "--data_ratios 0.5 0.6 sum to 1.1 and should sum to 1"),
         (["--data_ratios", "1"], "2 --data_paths and 1 --data_ratios are given"),
         (["--num_meta_lang_tokens", "40"], "identity needs 82 meta-language tokens and the model has 40"),
-        (["--max_steps", "1000000", "--max_epochs", "1"], "epochs are allowed: set --max_epochs"),
+        (["--max_steps", "1000000", "--max_epochs", "1"], "epochs of 1 at most. Set max_epochs"),
         (["--data_paths", "missing.jsonl", "--data_ratios", "1"], "missing.jsonl"),
     ],
     ids=["sum", "number", "too_small", "epochs", "missing"],

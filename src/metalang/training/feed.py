@@ -8,7 +8,7 @@ from typing import Any
 from torch.utils.data import Dataset
 
 from metalang.errors import ConfigError
-from metalang.mixing import Plan, Source, named_paths, parse_shares
+from metalang.mixing import Plan, Source, Stage, named_paths, parse_shares
 from metalang.mixing.plan import Use
 from metalang.sizes import format_size
 from metalang.text.tokenizer import TextTokenizer
@@ -77,7 +77,15 @@ def _windows(settings: Settings, tokenizer: TextTokenizer, is_resumed: bool) -> 
 
 
 def _uses(plan: Plan, num_windows: int) -> tuple[str, ...]:
-    return tuple(map(_use, plan.usage(num_windows)))
+    sources = tuple(map(_use, plan.usage(num_windows)))
+    if len(plan.stages) == 1:
+        return sources
+    return (*sources, *(_stage(*stage) for stage in plan.usage_by_stage(num_windows)))
+
+
+def _stage(stage: Stage, begin: int, end: int, uses: list[Use]) -> str:
+    shares = ", ".join(f"{use.share:.2%} {use.name}" for use in uses)
+    return f"stage {stage.name or 'without a name'}: windows {begin:,} to {end - 1:,}: {shares}"
 
 
 def _use(use: Use) -> str:
