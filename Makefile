@@ -2,7 +2,7 @@ PYTHON ?= python3
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test test-interop test-slurm check docs bench-domains bench-data bench-text clean
+.PHONY: help install demo test test-long test-interop test-slurm check docs bench-domains bench-data bench-text bench-order clean
 
 help: ## list these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -16,8 +16,11 @@ install: .venv/.installed ## make .venv with the locked versions (PYTHON=python3
 demo: install ## from raw text to a small trained model, in minutes, under demo/
 	scripts/launch/demo.sh
 
-test: install ## all tests, DeepSpeed's runs included
-	pytest
+test: install ## all tests but the long ones, DeepSpeed's runs included
+	pytest -m "not long"
+
+test-long: install ## the tests that take minutes: builds killed at a hundred moments
+	pytest -m long
 
 test-interop: install .venv-interop/.installed ## converted corpora, read by megatron-core, datatrove, OLMo-core and datasets
 	pytest -rs tests/interop
@@ -32,7 +35,7 @@ test-slurm: install ## builds as real Slurm jobs, on a cluster of this machine (
 check: install ## what to run before a commit: format, lint, quick tests
 	ruff format --check .
 	ruff check .
-	pytest -m "not slow"
+	pytest -m "not slow and not long"
 
 docs: install ## write docs/domains.md from the docstrings, and the JSON schema of all specs
 	python data_tools/domains.py document > docs/domains.md
@@ -46,6 +49,9 @@ bench-data: install ## how fast data is made and read, beside limits measured in
 
 bench-text: install ## how fast a JSONL file becomes token ids, beside bare gigatoken, tokenizers and datatrove
 	python benchmarks/bench_text.py
+
+bench-order: install ## how fast windows are read in random order, beside a memory map and other programs' readers
+	python benchmarks/bench_order.py
 
 clean: ## remove what was made here: .venv, .venv-interop, demo, build leftovers, caches
 	rm -rf .venv .venv-interop demo build dist src/*.egg-info .pytest_cache .ruff_cache .hypothesis

@@ -1,7 +1,7 @@
 """What bench_order.py runs, each in a process of its own: `order_programs.py PROGRAM FOLDER LENGTH BATCH WINDOWS SEED`.
 
-It opens a corpus, reads as many windows to warm up, then `WINDOWS` windows in a random order, and prints the seconds that
-those took. A program imports what it needs and no more: peers live in .venv-interop.
+It opens a corpus, reads as many windows to warm up, then `WINDOWS` windows in a random order, and prints the seconds
+that those took. A program imports what it needs and no more: peers live in .venv-interop.
 """
 
 import json

@@ -11,6 +11,7 @@ ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "src" / "metalang"
 FLOORS = {
     "errors": 1, "digests": 1, "seeds": 1, "files": 1, "kernels": 1, "slot_ranges": 1, "tables": 1,
+    "workers": 1,
     "sizes": 2, "specs": 2, "ids": 2, "text": 2,
     "domains": 3, "corpus": 3, "mixing": 3,
     "building": 4, "training": 4,
@@ -24,6 +25,7 @@ SIDEWAYS = {
     ("seeds", "digests"),
     ("seeds", "kernels"),
     ("files", "errors"),
+    ("workers", "errors"),
 }
 HEAVY = {"torch", "transformers", "deepspeed", "accelerate", "datasets", "wandb"}
 MODULES = sorted(path for path in PACKAGE.rglob("*.py") if path.name != "__init__.py" or path.parent != PACKAGE)

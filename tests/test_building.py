@@ -2,11 +2,8 @@
 
 import gzip
 import json
-import os
-import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
@@ -218,22 +215,6 @@ def test_a_build_of_nothing_is_refused_and_leaves_nothing(tmp_path, tokenizer):
             assert list((tmp_path / split).iterdir()) == []
     assert sorted(map(type, splits.values()), key=str) == [int, str]
     assert any("would hold no tokens" in str(value) for value in splits.values())
-
-
-def test_a_killed_build_goes_on_and_gives_the_bytes_of_one_that_was_not(tmp_path):
-    command = [
-        sys.executable, ROOT / "data_tools/synthesize.py", "--num_token", "300M", "--data_config",
-        ROOT / "configs/domains/identity.json", "--workers", "1", "--split_ratio", "1", "0", "0", "--output_dir",
-    ]  # fmt: skip
-    killed = subprocess.Popen([*command, tmp_path / "killed"], stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
-    while not (tmp_path / "killed/train/00001.report.json").exists() and killed.poll() is None:
-        time.sleep(0.01)
-    os.kill(killed.pid, signal.SIGKILL)
-    assert killed.wait() == -signal.SIGKILL
-    assert not (tmp_path / "killed/train/manifest.json").exists()
-    for name in ("killed", "whole"):
-        subprocess.run([*command, tmp_path / name], check=True, capture_output=True)
-    assert _bytes(tmp_path / "killed/train") == _bytes(tmp_path / "whole/train")
 
 
 def test_a_mixture_on_disk_holds_the_windows_of_the_mixture_in_their_order(tmp_path, tokenizer):

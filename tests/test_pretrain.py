@@ -313,3 +313,20 @@ def test_a_mixture_of_texts_is_prepared_on_the_way_and_trains_like_its_prepared_
         losses.append([entry["loss"] for entry in history if "loss" in entry])
     assert losses[0] == losses[1] and len(losses[0]) == 8
     assert (tmp_path / "prepared/mixture_mix_val.jsonl").exists()
+
+
+def test_a_run_that_verifies_its_reads_ends_at_a_flipped_bit_with_one_line(data, tmp_path):
+    shutil.copytree(data / "identity", tmp_path / "identity")
+    content = bytearray((tmp_path / "identity/00000.bin").read_bytes())
+    content[-1] ^= 1
+    (tmp_path / "identity/00000.bin").write_bytes(bytes(content))
+    (tmp_path / "english").symlink_to(data / "english")
+    (tmp_path / "tokenizer").symlink_to(data / "tokenizer")
+    flags = ("--dataloader_num_workers", "1", "--verify_reads")
+    code, printed = _run(_command(tmp_path, tmp_path / "run", *flags, "True", ranks=1))
+    assert code != 0
+    found = f"{tmp_path}/identity/00000.bin is damaged between bytes 0 and {len(content):,}; remove its folder"
+    assert any(f"pretrain: {found} and build the corpus again" in line for line in printed.splitlines())
+    assert "Traceback" not in printed
+    code, printed = _run(_command(tmp_path, tmp_path / "other", *flags, "False", ranks=1))
+    assert code == 0, printed[-3000:]

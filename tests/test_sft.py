@@ -169,9 +169,10 @@ def test_the_loss_is_that_of_the_global_batch_however_it_is_cut(whole, data, tmp
         (["--max_steps", "1000"], "train holds 80 conversations and is asked for 4,000, 50.00 epochs"),
         (["--nl_eval_data_path", "{data}/train.jsonl"], "--nl_eval_data_path train is train of --data_paths"),
         (["--streaming", "True"], "--phase sft reads its rows from the file as it is"),
+        (["--verify_reads", "True"], "--phase sft reads its rows from a file without hashes; leave --verify_reads out"),
         (["--max_length", "1000"], "--max_length 1000 is more than the 512 positions"),
     ],
-    ids=["two_files", "bad_line", "epochs", "leak", "streamed", "too_long"],
+    ids=["two_files", "bad_line", "epochs", "leak", "streamed", "verified", "too_long"],
 )
 def test_a_run_that_cannot_be_is_refused_in_one_line(data, tmp_path, more, message):
     (data / "bad.jsonl").write_text(json.dumps(_talk(3)) + '\n{"text": "no conversation"}\n')

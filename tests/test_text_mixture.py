@@ -2,11 +2,8 @@
 
 import json
 import os
-import random
-import signal
 import subprocess
 import sys
-import time
 from collections import Counter
 from pathlib import Path
 
@@ -257,27 +254,3 @@ def test_the_command_line_writes_splits_corpora_and_a_table(tmp_path):
     assert (tmp_path / "out/p_mix_train.jsonl").exists() and (tmp_path / "out/p_mix_val.jsonl").exists()
     assert Corpus(tmp_path / "out/corpora/p_mix_train").manifest.num_documents == 90
     assert "too many chars" in printed and "300" in printed and "tokens" in printed
-
-
-@pytest.mark.slow
-def test_killed_at_twenty_moments_it_gives_the_bytes_of_one_that_was_not(tmp_path):
-    texts = [f"document {number} " + "word " * 200 for number in range(40_000)]
-    part = {"name": "one", "source": _lines(tmp_path / "one.jsonl", texts), "mix_ratio": 1.0}
-    path = _mixture(tmp_path, part, validation={"ratio": 0.1})
-    begun = time.monotonic()
-    subprocess.run(_command(path, tmp_path / "whole"), check=True, capture_output=True)
-    lasted, rng = time.monotonic() - begun, random.Random(0)
-    for _ in range(20):
-        running = subprocess.Popen(
-            _command(path, tmp_path / "killed"), stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
-            start_new_session=True,
-        )  # fmt: skip
-        try:
-            running.wait(timeout=rng.uniform(0.3, 1.0) * lasted)
-        except subprocess.TimeoutExpired:
-            os.killpg(running.pid, signal.SIGKILL)
-            running.wait()
-    subprocess.run(_command(path, tmp_path / "killed"), check=True, capture_output=True)
-    for name in ("p_mix_train.jsonl", "p_mix_val.jsonl", "p_mix_train.stats.json"):
-        assert (tmp_path / "killed" / name).read_bytes() == (tmp_path / "whole" / name).read_bytes()
-    assert not list((tmp_path / "killed").rglob("*.partial"))

@@ -14,9 +14,10 @@ from typing import Any, BinaryIO
 
 import xxhash
 
-from metalang.errors import CorpusError
+from metalang.errors import ConfigError, CorpusError
 
 ASIDE = ".partial"
+_FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 
 _NO_LINKS = {errno.EXDEV, errno.EPERM, errno.EMLINK, errno.EOPNOTSUPP, errno.EACCES}
 """Another disk, a disk without links, too many names, or a file that may be read but not linked."""
@@ -35,21 +36,38 @@ def publish(path: Path) -> None:
 def publish_as(unfinished: Path, path: Path) -> None:
     """Gives a finished file or folder, synced before, its name in one step, and makes that last."""
     os.replace(unfinished, path)
-    folder = os.open(path.parent, os.O_RDONLY)
+    _sync_folder(path.parent)
+
+
+def make_folder(folder: Path) -> None:
+    """Makes a folder, and those above it that are missing, and makes their names last."""
+    missing = [each for each in (folder, *folder.parents) if not each.exists()]
+    folder.mkdir(parents=True, exist_ok=True)
+    for each in missing:
+        _sync_folder(each.parent)
+
+
+def _sync_folder(folder: Path) -> None:
+    descriptor = os.open(folder, os.O_RDONLY)
     try:
-        os.fsync(folder)
+        os.fsync(descriptor)
     finally:
-        os.close(folder)
+        os.close(descriptor)
 
 
 @contextmanager
 def written(path: Path) -> Iterator[BinaryIO]:
-    """A file that appears under its name only when the block ends well."""
-    with open(aside(path), "wb") as file:
-        yield file
-        file.flush()
-        os.fsync(file.fileno())
-    publish(path)
+    """A file that appears under its name only when the block ends well; else nothing stays of it."""
+    with room_in(path.parent):
+        try:
+            with open(aside(path), "wb") as file:
+                yield file
+                file.flush()
+                os.fsync(file.fileno())
+            publish(path)
+        except BaseException:
+            aside(path).unlink(missing_ok=True)
+            raise
 
 
 def link_or_copy(source: Path, target: Path) -> bool:
@@ -72,15 +90,40 @@ def link_or_copy(source: Path, target: Path) -> bool:
 
 
 @contextmanager
-def alone(path: Path) -> Iterator[None]:
-    """Lets one process at a time make `path`, and clears away what killed ones have left of it."""
-    lock = path.with_name(f"{path.name}.lock")
-    with open(lock, "ab") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
-        for leftover in path.parent.glob(f"{glob.escape(path.name)}.*{ASIDE}"):
-            leftover.unlink()
+def room_in(folder: Path) -> Iterator[None]:
+    """Says of a full disk where it is. Raises ConfigError."""
+    try:
         yield
-        lock.unlink(missing_ok=True)
+    except OSError as error:
+        if error.errno not in _FULL:
+            raise
+        raise ConfigError(
+            f"{folder} cannot be written to: the disk is full, or a limit on files is reached ({error.strerror}); make "
+            "room and start again: what is finished is kept"
+        ) from None
+
+
+@contextmanager
+def alone(path: Path, *others: Path) -> Iterator[None]:
+    """Lets one process at a time make `path`, and clears away what killed ones have left of it and of `others`."""
+    with room_in(path.parent), open(_lock(path), "ab") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        for each in (path, *others):
+            for leftover in each.parent.glob(f"{glob.escape(each.name)}.*{ASIDE}"):
+                leftover.unlink()
+        try:
+            yield
+        finally:
+            _lock(path).unlink(missing_ok=True)
+
+
+def is_locked(path: Path) -> bool:
+    """Whether a process is in `alone` for a file, or was killed there."""
+    return _lock(path).exists()
+
+
+def _lock(path: Path) -> Path:
+    return path.with_name(f"{path.name}.lock")
 
 
 def read_json(path: Path) -> Any:
@@ -94,7 +137,33 @@ def read_json(path: Path) -> Any:
 def write_json(path: Path, value: Any) -> None:
     """Writes a JSON value, readable by people, whole or not at all."""
     with written(path) as file:
-        file.write((json.dumps(value, indent=2, ensure_ascii=False) + "\n").encode())
+        file.write(_json_bytes(value))
+
+
+def write_sealed(path: Path, value: dict[str, Any]) -> None:
+    """Writes a JSON object as `write_json` does, and behind its last key `hash`: the xxh3_128 of all bytes before."""
+    body = _json_bytes(value).removesuffix(b"\n}\n") + b",\n"
+    with written(path) as file:
+        file.write(body + _seal(body))
+
+
+def is_sealed(content: bytes) -> bool:
+    """Whether these are, byte for byte and white space included, what `write_sealed` wrote."""
+    body = content[: -len(_seal(b""))]
+    return content == body + _seal(body)
+
+
+def _seal(body: bytes) -> bytes:
+    """The end of a sealed file, of one length whatever the body.
+
+    >>> _seal(b"")
+    b'  "hash": "99aa06d3014798d86001c324468d497f"\\n}\\n'
+    """
+    return f'  "hash": "{xxhash.xxh3_128_hexdigest(body)}"\n}}\n'.encode()
+
+
+def _json_bytes(value: Any) -> bytes:
+    return (json.dumps(value, indent=2, ensure_ascii=False) + "\n").encode()
 
 
 def sha256_of(path: Path) -> str:

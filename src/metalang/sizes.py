@@ -1,4 +1,4 @@
-"""Counts as people write them: "5M" <-> 5_000_000."""
+"""Counts and parts as people write them: "5M" <-> 5_000_000, "1%"."""
 
 import re
 from decimal import Decimal
@@ -8,6 +8,7 @@ from metalang.errors import ConfigError
 _SUFFIXES = {"": 1, "K": 10**3, "M": 10**6, "B": 10**9, "T": 10**12}
 PATTERN = r"(\d[\d_]*(?:\.\d+)?)([KMBT]?)"
 _FORM = re.compile(PATTERN)
+_PERCENT = re.compile(r"(\d+(?:\.\d+)?)%")
 
 
 def parse_size(text: str | int) -> int:
@@ -34,3 +35,16 @@ def format_size(count: int) -> str:
         if suffix and scaled >= 1 and scaled == round(scaled, 2):
             return f"{scaled.normalize():f}{suffix}"
     return f"{count:_}"
+
+
+def parse_percent(text: str) -> float:
+    """The part of 1 that a percentage means, above 0 and up to 1. Raises ConfigError for anything else.
+
+    >>> parse_percent("1%"), parse_percent("100%")
+    (0.01, 1.0)
+    """
+    form = _PERCENT.fullmatch(text)
+    share = float(Decimal(form[1]) / 100) if form else 0.0
+    if not 0 < share <= 1:
+        raise ConfigError(f"{text!r} is no part of anything; write it as 1%, 0.5% or 100%")
+    return share

@@ -8,8 +8,8 @@ from typing import Any, Protocol
 from metalang.building.executors import Count, Executor, LocalExecutor
 from metalang.building.units import Entry, Stats, make, require_folder
 from metalang.corpus import Manifest, ShardEntry, ShardWriter, write_manifest
+from metalang.corpus.integrity import verify_files
 from metalang.corpus.manifest import FILE_NAME, read_manifest
-from metalang.corpus.reader import verify_shard
 from metalang.ids import IdSpace
 
 
@@ -82,7 +82,7 @@ class CorpusWork:
         return ShardWriter(folder, unit, self.build.ids.vocab_size)
 
     def verify(self, folder: Path, entry: Entry) -> None:
-        verify_shard(folder, ShardEntry.model_validate(entry))
+        verify_files(folder, ShardEntry.model_validate(entry).files.values())
 
     def files(self, entry: Entry) -> list[str]:
         return [file["name"] for file in entry["files"].values()]

@@ -4,15 +4,12 @@ Slurm and Ray are reached through datatrove's executors; whether a unit is done 
 """
 
 import importlib.util
-import multiprocessing
 import os
 import subprocess
 import sys
 import time
 from argparse import ArgumentParser, Namespace
-from collections.abc import Callable, Iterable
-from concurrent.futures import FIRST_EXCEPTION, Future, ProcessPoolExecutor, wait
-from concurrent.futures.process import BrokenProcessPool
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
@@ -20,8 +17,8 @@ from typing import Any, Protocol
 from tqdm import tqdm
 
 from metalang.errors import ConfigError
+from metalang.workers import run_all
 
-_POLL_SECONDS = 0.2
 _SLURM_POLL_SECONDS = 3.0
 
 Count = Callable[[int], Any]
@@ -67,61 +64,7 @@ class LocalExecutor:
 
     def run(self, task: Task, units: list[int], bar: tqdm) -> None:
         """Runs the task for every unit. Raises what a unit raised, and cancels those that have not begun."""
-        if self.workers <= 1 or len(units) <= 1:
-            for unit in units:
-                task(unit, bar.update)
-            return
-        context = multiprocessing.get_context("spawn")
-        counter = context.Value("q", 0)
-        others = min(self.workers, len(units)) - 1
-        with ProcessPoolExecutor(others, mp_context=context, initializer=_join, initargs=(counter,)) as pool:
-            futures = {unit: pool.submit(_run_in_pool, task, unit) for unit in units}
-            try:
-                for unit in reversed(units):
-                    if futures[unit].cancel():  # nobody has taken it yet
-                        task(unit, lambda tokens: bar.update(tokens + _taken(counter)))
-                    _require_no_failure(futures.values())
-                while not all(future.done() for future in futures.values()):
-                    wait(futures.values(), timeout=_POLL_SECONDS, return_when=FIRST_EXCEPTION)
-                    _require_no_failure(futures.values())
-                    bar.update(_taken(counter))
-            except BaseException:
-                pool.shutdown(wait=False, cancel_futures=True)
-                raise
-            bar.update(_taken(counter))
-
-
-def _taken(counter: Any) -> int:
-    """What the other workers have counted since the last time."""
-    with counter.get_lock():
-        count, counter.value = counter.value, 0
-    return count
-
-
-def _require_no_failure(futures: Iterable[Future[None]]) -> None:
-    """Raises what a unit raised that has ended."""
-    for future in futures:
-        if not future.done() or future.cancelled() or future.exception() is None:
-            continue
-        if isinstance(future.exception(), BrokenProcessPool):
-            raise ConfigError(
-                "a worker was killed, by hand or for want of memory; start again with fewer --workers"
-            ) from None
-        raise future.exception()
-
-
-def _join(counter: Any) -> None:
-    global _counter
-    _counter = counter
-    os.environ["TOKENIZERS_PARALLELISM"] = "false"  # one core a process: the pool is the parallelism
-
-
-def _run_in_pool(task: Task, unit: int) -> None:
-    def count(tokens: int) -> None:
-        with _counter.get_lock():
-            _counter.value += tokens
-
-    task(unit, count)
+        run_all(task, units, workers=self.workers, count=bar.update)
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ from metalang.building.text import TextBuild
 from metalang.building.text_mixture import POOLS, SPLIT_SUFFIXES, DatasetMixer
 from metalang.corpus import Corpus
 from metalang.errors import ConfigError
-from metalang.files import read_json, write_json
+from metalang.files import alone, read_json, write_json
 from metalang.tables import table
 from metalang.text.sources import TextSource
 
@@ -74,7 +74,8 @@ def _add_tokens(file: Path, corpus: Corpus) -> None:
     tokens = np.bincount(source_of_line, weights=lengths, minlength=len(names))
     for name, count in zip(names, tokens.astype(np.int64).tolist(), strict=True):
         stats["sources"][name]["tokens"] = count
-    write_json(_stats_file(file), stats)
+    with alone(_stats_file(file)):
+        write_json(_stats_file(file), stats)
 
 
 def _filtered(file: Path) -> str:

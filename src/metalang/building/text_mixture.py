@@ -17,7 +17,7 @@ from metalang.building.selection import Chosen, Selection
 from metalang.building.units import make
 from metalang.digests import digest_of
 from metalang.errors import ConfigError
-from metalang.files import alone, entry_of, is_as, read_json, write_json, written
+from metalang.files import alone, entry_of, is_as, is_locked, make_folder, read_json, write_json, written
 from metalang.mixing import parse_shares
 from metalang.specs import Size, Spec, as_spec, faults_of, read_config
 from metalang.text.filters import AnyFilter
@@ -143,7 +143,7 @@ class DatasetMixer:
         if split not in SPLIT_SUFFIXES:
             raise ConfigError(f"split is {split!r}; it can be {', '.join(SPLIT_SUFFIXES)}")
         output = Path(output_file)
-        output.parent.mkdir(parents=True, exist_ok=True)
+        make_folder(output.parent)
         works = self._works()
         spec = {
             "mixture": self.mixture.model_dump(mode="json"),
@@ -151,17 +151,23 @@ class DatasetMixer:
             "split": split,
         }
         stats_file = output.with_suffix(".stats.json")
-        if stats_file.exists() and _is_finished(output, read_json(stats_file), spec):
+        if _is_finished(output, stats_file, spec) and not is_locked(output):
             return output
-        cache = Path(cache_dir or output.parent / POOLS)
+        with alone(output, stats_file):
+            if not _is_finished(output, stats_file, spec):
+                summary = self._write(works, output, split, Path(cache_dir or output.parent / POOLS), executor)
+                write_json(stats_file, {"spec": digest_of(spec)} | summary)
+        return output
+
+    def _write(
+        self, works: list[PoolWork], output: Path, split: str, cache: Path, executor: Executor | None
+    ) -> dict[str, Any]:
+        """Writes the lines of a split, and says what was met."""
         pools = self._pools(works, cache, executor or LocalExecutor())
         selection = self._selection(pools, cache)
         chosen = selection.train if split == "train" else selection.validation
-        with alone(output):
-            _write_lines(selection, split, output, sum(each.num_lines for each in chosen))
-        summary = {"sources": _summary(pools, selection, chosen), "file": entry_of(output)}
-        write_json(stats_file, {"spec": digest_of(spec)} | summary)
-        return output
+        _write_lines(selection, split, output, sum(each.num_lines for each in chosen))
+        return {"sources": _summary(pools, selection, chosen), "file": entry_of(output)}
 
     def _works(self) -> list[PoolWork]:
         return [
@@ -216,7 +222,10 @@ def holds_out(path: str) -> bool:
     return DatasetMixer.from_yaml(path).mixture.validation.ratio > 0
 
 
-def _is_finished(output: Path, stats: dict[str, Any], spec: dict[str, Any]) -> bool:
+def _is_finished(output: Path, stats_file: Path, spec: dict[str, Any]) -> bool:
+    if not stats_file.exists():
+        return False
+    stats = read_json(stats_file)
     return stats.get("spec") == digest_of(spec) and is_as(output, stats["file"])
 
 

@@ -8,6 +8,7 @@ What says that all is there, a manifest, is written last.
 import fcntl
 import json
 import logging
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -19,7 +20,7 @@ from tqdm import tqdm
 from metalang.building.executors import Count, Executor
 from metalang.digests import canonical_json, digest_of
 from metalang.errors import ConfigError, CorpusError
-from metalang.files import ASIDE, read_json, write_json
+from metalang.files import ASIDE, make_folder, read_json, room_in, write_json
 
 logger = logging.getLogger(__name__)
 
@@ -79,10 +80,12 @@ def make(work: Work[Made], output_dir: str | Path, executor: Executor) -> Made:
     folder = Path(output_dir)
     spec = json.loads(canonical_json(work.spec))
     finished = _finished(work, folder, spec)
-    if finished:
+    if finished and not (folder / _CLAIM).exists():
         return finished
-    with _claimed(folder, spec):
-        return _finished(work, folder, spec) or _make(work, folder, digest_of(spec), executor)
+    with room_in(folder), _claimed(folder, spec):
+        made = _finished(work, folder, spec) or _make(work, folder, digest_of(spec), executor)
+        _tidy(folder)  # also what another process left that was killed behind its manifest
+        return made
 
 
 def require_folder(work: Work[Made], output_dir: str | Path) -> None:
@@ -111,14 +114,14 @@ def _make(work: Work[Made], folder: Path, spec_hash: str, executor: Executor) ->
         _add(stats, read_json(report)["stats"])
     entries = [units.entry(unit) for unit in range(work.num_units)]
     if not sum(work.size(entry) for entry in entries):
-        _remove(folder, [*reports, *(folder / name for entry in entries for name in work.files(entry))])
+        for name in (name for entry in entries for name in work.files(entry)):
+            (folder / name).unlink(missing_ok=True)
+        _tidy(folder)
         met = ", ".join(f"{count:,} {name}" for name, count in stats.items()) or "nothing"
         raise ConfigError(
             f"{folder} would hold no {work.measure} ({met}); give a source, or a split, that has documents"
         )
-    made = work.publish(folder, entries, stats)
-    _remove(folder, reports)
-    return made
+    return work.publish(folder, entries, stats)
 
 
 @dataclass(frozen=True)
@@ -131,7 +134,12 @@ class _Units(Generic[Made]):
 
     def __call__(self, unit: int, count: Count) -> None:
         """Writes a unit, and its report last."""
-        entry, stats = self.work.write(unit, self.folder, count)
+        try:
+            entry, stats = self.work.write(unit, self.folder, count)
+        except BaseException:
+            for leftover in self.folder.glob(f"*.{os.getpid()}{ASIDE}"):  # a full disk is not kept full
+                leftover.unlink()
+            raise
         write_json(self.report(unit), {"spec_hash": self.spec_hash, "entry": entry, "stats": stats})
 
     def report(self, unit: int) -> Path:
@@ -176,7 +184,7 @@ def _claimed(folder: Path, spec: dict[str, Any]) -> Iterator[None]:
 
     Raises ConfigError where units of another build are there; a claim without a unit is taken over.
     """
-    folder.mkdir(parents=True, exist_ok=True)
+    make_folder(folder)
     claim = folder / _CLAIM
     with open(claim, "a+b") as file:
         try:
@@ -204,8 +212,9 @@ def _parsed(content: bytes) -> dict[str, Any] | None:
         return None
 
 
-def _remove(folder: Path, paths: list[Path]) -> None:
-    for path in (*paths, folder / _CLAIM):
+def _tidy(folder: Path) -> None:
+    """Removes what tells of a build under way; the claim last, so that a kill here is noticed."""
+    for path in (*folder.glob("*.report.json"), folder / _CLAIM):
         path.unlink(missing_ok=True)
 
 

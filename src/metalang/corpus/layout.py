@@ -43,11 +43,6 @@ def index_bytes(lengths: np.ndarray, dtype: np.dtype) -> bytes:
     return header + lengths.astype("<i4").tobytes() + starts.tobytes() + np.arange(count + 1, dtype="<i8").tobytes()
 
 
-def index_size(num_documents: int) -> int:
-    """Bytes of the `.idx` of so many documents."""
-    return _HEADER.size + 4 * num_documents + 8 * num_documents + 8 * (num_documents + 1)
-
-
 def lengths_in_index(path: str, num_documents: int, dtype: np.dtype) -> np.ndarray:
     """Lengths of the documents of a shard, (n,) int32, memory-mapped. Raises ValueError for any other file."""
     with open(path, "rb") as file:

@@ -5,11 +5,11 @@ from functools import cached_property
 from pathlib import Path
 
 import numpy as np
-import xxhash
 
 from metalang.corpus.gathering import copy_ids, copy_masks
-from metalang.corpus.layout import BLOCK_BYTES, DOCUMENT, index_size, lengths_in_index
-from metalang.corpus.manifest import FileEntry, Manifest, ShardEntry, read_manifest
+from metalang.corpus.integrity import FirstReads, require_sizes, verify_files
+from metalang.corpus.layout import DOCUMENT, lengths_in_index
+from metalang.corpus.manifest import REBUILD, Manifest, ShardEntry, read_manifest
 from metalang.errors import CorpusError
 
 _MAX_OPEN_SHARDS = 64
@@ -18,15 +18,18 @@ _RANGES_AT_ONCE = 64
 _AS_STORED = np.empty(0, dtype=np.int64)
 _LIKE = {1: np.empty(0, dtype=np.uint8), 2: np.empty(0, dtype=np.uint16), 4: np.empty(0, dtype=np.int32)}
 """By the bytes of an element, an array of its type."""
+_VERIFIED_AT_OPENING = 64 * 2**20  # bytes of index and documents: some milliseconds
 
 
 class Corpus:
-    """A corpus on disk. Opening checks format, version and the size of every file; `verify` checks every byte.
+    """A corpus on disk. Opening verifies the manifest, the size of every file, and up to 64 MiB of index and documents.
 
-    At most 64 shards are mapped at a time, so that a corpus of any size needs few file descriptors.
+    What is more of index and documents is verified when it is first used. With `verify_reads` so is each block of ids
+    and mask, by its 16 MiB; `verify` reads every byte. All of them raise CorpusError. At most 64 shards are mapped at a
+    time, so that a corpus of any size needs few file descriptors.
     """
 
-    def __init__(self, folder: str | Path) -> None:
+    def __init__(self, folder: str | Path, *, verify_reads: bool = False) -> None:
         self.folder = Path(folder)
         self.manifest: Manifest = read_manifest(self.folder)
         self._dtype = np.dtype(self.manifest.dtype).newbyteorder("<")
@@ -35,10 +38,15 @@ class Corpus:
         self._document_ends = np.cumsum([entry.num_documents for entry in self._entries], dtype=np.int64)
         self._firsts = self._token_ends - np.array([entry.num_tokens for entry in self._entries], dtype=np.int64)
         self._open: OrderedDict[int, _Shard] = OrderedDict()
+        self._verify_reads = verify_reads
         if not self._entries:
             raise CorpusError(f"{self.folder} holds no tokens; build it from a source that has text")
-        for entry in self._entries:
-            _require_sizes(self.folder, entry, self._dtype)
+        require_sizes(self.folder, self.manifest.files)
+        self._first_reads = FirstReads(self.folder, self.manifest.files)
+        tables = [file for entry in self._entries for part, file in entry.files.items() if part in ("idx", "docs")]
+        if sum(file.bytes for file in tables) <= _VERIFIED_AT_OPENING:
+            for file in tables:
+                self._first_reads.require_all(file)
 
     @property
     def num_tokens(self) -> int:
@@ -57,6 +65,8 @@ class Corpus:
             first = end - shard.entry.num_tokens
             upto = min(stop, end)
             place = slice(done - start, upto - start)
+            if self._verify_reads:
+                shard.verify(done - first, upto - first)
             ids[place] = shard.ids[done - first : upto - first]
             if shard.loss is not None:
                 predicted[place] = shard.loss[done - first : upto - first]
@@ -85,6 +95,10 @@ class Corpus:
         within = starts - self._firsts[numbers]
         shards = {number: self._shard(number) for number in set(numbers.tolist())}  # open until all is copied
         whole = starts + ids.shape[1] <= self._token_ends[numbers]
+        if self._verify_reads:
+            for number, place, is_whole in zip(numbers.tolist(), within.tolist(), whole.tolist(), strict=True):
+                if is_whole:
+                    shards[number].verify(place, place + ids.shape[1])
         at = np.array([shards[number].addresses for number in numbers.tolist()], dtype=np.int64)
         is_right = copy_ids(
             np.where(whole, at[:, 0] + within * self._dtype.itemsize, 0), _LIKE[self._dtype.itemsize], table, ids
@@ -138,8 +152,11 @@ class Corpus:
         """How often each id occurs, (vocab_size,) int64; reads all ids."""
         counts = np.zeros(self.manifest.vocab_size, dtype=np.int64)
         for number in range(len(self._entries)):
-            ids = self._shard(number).ids
+            shard = self._shard(number)
+            ids = shard.ids
             for start in range(0, len(ids), _BLOCK_IDS):
+                if self._verify_reads:
+                    shard.verify(start, min(start + _BLOCK_IDS, len(ids)))
                 counts += np.bincount(ids[start : start + _BLOCK_IDS], minlength=len(counts))
         return counts
 
@@ -159,32 +176,33 @@ class Corpus:
             return self._open[number]
         if len(self._open) >= _MAX_OPEN_SHARDS:
             self._open.popitem(last=False)
-        self._open[number] = _Shard(self.folder, self._entries[number], self._dtype)
+        self._open[number] = _Shard(self.folder, self._entries[number], self._dtype, self._first_reads)
         return self._open[number]
 
     def verify(self) -> None:
         """Reads every byte. Raises CorpusError at the first block that is not what was written."""
-        for shard in self.manifest.shards:
-            verify_shard(self.folder, shard)
-
-
-def verify_shard(folder: Path, shard: ShardEntry) -> None:
-    """Reads every byte of a shard. Raises CorpusError at the first block that is not what was written."""
-    for file in shard.files.values():
-        _verify_file(folder / file.name, file)
+        verify_files(self.folder, self.manifest.files)
 
 
 class _Shard:
-    """The memory maps of one shard: ids and mask; the table of documents, once it is asked for."""
+    """The memory maps of one shard: ids and mask; index and table of documents, verified, once they are asked for."""
 
-    def __init__(self, folder: Path, entry: ShardEntry, dtype: np.dtype) -> None:
+    def __init__(self, folder: Path, entry: ShardEntry, dtype: np.dtype, first_reads: FirstReads) -> None:
         self.entry = entry
         self._dtype = dtype
+        self._first_reads = first_reads
         self._paths = {part: folder / file.name for part, file in entry.files.items()}
         self.ids = np.memmap(self._paths["bin"], dtype=dtype, mode="r").view(np.ndarray)
         self.loss = (
             np.memmap(self._paths["loss"], dtype=np.uint8, mode="r").view(np.ndarray) if "loss" in self._paths else None
         )
+        mapped = {"bin": self.ids} | ({} if self.loss is None else {"loss": self.loss})
+        self._stream = [first_reads.of(entry.files[part], content) for part, content in mapped.items()]
+
+    def verify(self, start: int, stop: int) -> None:
+        """Raises CorpusError where the ids [start, stop), or their mask, lie in a damaged block."""
+        for part in self._stream:
+            part.require(start, stop)
 
     @cached_property
     def addresses(self) -> tuple[int, int]:
@@ -194,6 +212,7 @@ class _Shard:
     @cached_property
     def lengths(self) -> np.ndarray:
         """Ids in each document, (n,) int32."""
+        self._first_reads.require_all(self.entry.files["idx"])
         try:
             return lengths_in_index(str(self._paths["idx"]), self.entry.num_documents, self._dtype)
         except ValueError as error:
@@ -202,6 +221,7 @@ class _Shard:
     @cached_property
     def table(self) -> np.ndarray:
         """One `layout.DOCUMENT` a document, (n,)."""
+        self._first_reads.require_all(self.entry.files["docs"])
         try:
             table = np.load(self._paths["docs"], mmap_mode="r", allow_pickle=False)
             if table.dtype != DOCUMENT or len(table) != self.entry.num_documents:
@@ -211,42 +231,9 @@ class _Shard:
             raise self._damaged("docs", error) from None
 
     def _damaged(self, part: str, error: ValueError) -> CorpusError:
-        return CorpusError(f"{self._paths[part]} is damaged: {error}; build the corpus again")
+        return CorpusError(f"{self._paths[part]} is damaged: {error}; {REBUILD}")
 
     @cached_property
     def document_ends(self) -> np.ndarray:
         """Where each document ends, (n,) int64."""
         return np.cumsum(self.lengths, dtype=np.int64)
-
-
-def _require_sizes(folder: Path, entry: ShardEntry, dtype: np.dtype) -> None:
-    sizes = {
-        "bin": entry.num_tokens * dtype.itemsize,
-        "idx": index_size(entry.num_documents),
-        "loss": entry.num_tokens,
-        "docs": entry.files["docs"].bytes,
-    }
-    for part, file in entry.files.items():
-        _require_size(folder / file.name, sizes[part])
-
-
-def _require_size(path: Path, expected: int) -> None:
-    if not path.is_file():
-        raise CorpusError(f"{path} is missing; build the corpus again")
-    found = path.stat().st_size
-    if found != expected:
-        raise CorpusError(
-            f"{path} has {found:,} bytes and should have {expected:,}: it is "
-            f"{'truncated' if found < expected else 'too long'}; build the corpus again"
-        )
-
-
-def _verify_file(path: Path, file: FileEntry) -> None:
-    _require_size(path, file.bytes)
-    with open(path, "rb") as stream:
-        for number, expected in enumerate(file.blocks):
-            if xxhash.xxh3_128_hexdigest(stream.read(BLOCK_BYTES)) != expected:
-                raise CorpusError(
-                    f"{path} is damaged between bytes {number * BLOCK_BYTES:,} and "
-                    f"{min((number + 1) * BLOCK_BYTES, file.bytes):,}; build the corpus again"
-                )

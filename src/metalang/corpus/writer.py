@@ -14,7 +14,7 @@ import xxhash
 from metalang.corpus.layout import BLOCK_BYTES, DOCUMENT, index_bytes
 from metalang.corpus.manifest import FILE_NAME, FileEntry, Manifest, ShardEntry
 from metalang.digests import digest_of
-from metalang.files import aside, publish, write_json
+from metalang.files import aside, make_folder, publish, write_sealed
 from metalang.ids import IdSpace, id_dtype
 
 
@@ -45,7 +45,7 @@ class ShardWriter:
         dtype: np.dtype | None = None,
         given: Collection[str] = (),
     ) -> None:
-        folder.mkdir(parents=True, exist_ok=True)
+        make_folder(folder)
         self._stem = folder / f"{number:05d}"
         self._number = number
         self._vocab_size = vocab_size
@@ -129,7 +129,7 @@ def write_manifest(
         shards=shards,
         **({"dtype": id_dtype(ids.vocab_size).name} | extra),
     )
-    write_json(folder / FILE_NAME, manifest.model_dump(mode="json"))
+    write_sealed(folder / FILE_NAME, manifest.model_dump(mode="json"))
     return manifest
 
 

@@ -56,9 +56,11 @@ class Reading:
             if not limit > 0:
                 raise ConfigError(f"max_epochs {limit:g} reads nothing; give more than 0, such as 1")
 
-    def plan(self, folders: Sequence[tuple[str, str]], ids: IdSpace) -> "Plan":
+    def plan(self, folders: Sequence[tuple[str, str]], ids: IdSpace, *, verify_reads: bool = False) -> "Plan":
         """The plan over corpora, (name, folder) each. Raises ConfigError or MismatchError where there is none."""
-        return self.plan_of([Source(name, folder, ids, length=self.length) for name, folder in folders])
+        return self.plan_of(
+            [Source(name, folder, ids, length=self.length, verify_reads=verify_reads) for name, folder in folders]
+        )
 
     def plan_of(self, sources: Sequence[Source | Stream]) -> "Plan":
         """The plan over sources. Raises ConfigError where there is none."""

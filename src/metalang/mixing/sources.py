@@ -57,9 +57,9 @@ def model_ids(text: IdSpace, folders: Sequence[str | Path]) -> IdSpace:
 class Source:
     """A corpus under a name, read in windows of `length` predicted ids, in the ids of a model."""
 
-    def __init__(self, name: str, folder: str | Path, ids: IdSpace, *, length: int) -> None:
+    def __init__(self, name: str, folder: str | Path, ids: IdSpace, *, length: int, verify_reads: bool = False) -> None:
         self.name = name
-        self.corpus = Corpus(folder)
+        self.corpus = Corpus(folder, verify_reads=verify_reads)
         manifest = self.corpus.manifest
         ids.require(manifest.ids, name)
         if manifest.window_length not in (None, length):

@@ -8,12 +8,9 @@ documents") are equal in one of b buckets of r hashes with probability 1 - (1 - 
 import contextlib
 import io
 import json
-import multiprocessing
 import tempfile
-from collections import deque
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import ProcessPoolExecutor
-from concurrent.futures.process import BrokenProcessPool
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -24,6 +21,7 @@ from pydantic import Field
 from metalang.errors import ConfigError
 from metalang.specs import Spec
 from metalang.text.filters.contract import require_words, versions_of
+from metalang.workers import run_all
 
 _MAX_PARTS = 256
 """Parts that the files are dealt to: a bucket is matched with a file of each part open, and systems allow 1,024."""
@@ -171,18 +169,18 @@ def _only_results() -> None:
 
 
 def _run_all(function: Callable[[Any], None], arguments: Iterable[Any], num_workers: int) -> None:
-    """Calls the function with each argument, here or in as many processes."""
-    if num_workers == 1:
-        for argument in arguments:
-            function(argument)
-        return
-    try:
-        with ProcessPoolExecutor(num_workers, mp_context=multiprocessing.get_context("spawn")) as pool:
-            deque(pool.map(function, arguments), maxlen=0)
-    except BrokenProcessPool:
-        raise ConfigError(
-            "a worker was killed, by hand or for want of memory; start again with fewer --workers"
-        ) from None
+    """Calls the function with each argument, here and in other processes, `num_workers` at a time."""
+    run_all(_Call(function), list(arguments), workers=num_workers)
+
+
+@dataclass(frozen=True)
+class _Call:
+    """A function as what workers run: it counts nothing."""
+
+    function: Callable[[Any], None]
+
+    def __call__(self, argument: Any, count: Callable[[int], Any]) -> None:
+        self.function(argument)
 
 
 def _documents(files: list[Path]) -> Iterator[tuple[DocumentId, str]]:

@@ -115,6 +115,12 @@ class DataArguments:
             "windows are permuted, and a resume costs nothing"
         },
     )
+    verify_reads: bool = field(
+        default=False,
+        metadata={
+            "help": "compare each 16 MiB of a corpus with its hash when they are first read; a run ends at a fault"
+        },
+    )
     text_field: str = field(default="text", metadata={"help": "field of raw .jsonl and .parquet that holds the text"})
     sample_by: Literal["document", "paragraph", "line"] = field(
         default="document",

@@ -15,7 +15,7 @@ from metalang.errors import ConfigError
 from metalang.mixing import Plan, Reading, Source, Stage, Stream, named_paths, parse_shares
 from metalang.text.sources import TextSource
 from metalang.text.tokenizer import TextTokenizer
-from metalang.training.config import Settings
+from metalang.training.config import DataArguments, Settings
 from metalang.training.streams import open_stream
 
 CACHE = "tokenized"
@@ -47,7 +47,11 @@ def open_plan(settings: Settings, tokenizer: TextTokenizer, *, num_windows: int,
     run = {"length": data.max_length, "num_windows": num_windows, "seed": settings.run.order_seed}
     if data.data_config and is_token_mixture(data.data_config):
         folders = _mixture_folders(data.data_config, "train", settings, tokenizer.name)
-        return read_token_mixture(data.data_config).reading(**run).plan(folders, tokenizer.id_space)
+        return (
+            read_token_mixture(data.data_config)
+            .reading(**run)
+            .plan(folders, tokenizer.id_space, verify_reads=data.verify_reads)
+        )
     sources = _sources(settings, tokenizer, is_resumed=is_resumed)
     limits = (data.max_epochs,) * len(sources)
     return Reading((Stage(parse_shares(data.data_ratios)),), limits, **run).plan_of(sources)
@@ -62,7 +66,7 @@ def _sources(settings: Settings, tokenizer: TextTokenizer, *, is_resumed: bool) 
         raise ConfigError("--streaming True has nothing to stream: all --data_paths are corpora; leave it out")
     stored = [f"{name}={path}" for name, path in named if name not in streamed]
     opened: dict[str, Source | Stream] = {
-        name: Source(name, folder, tokenizer.id_space, length=data.max_length)
+        name: open_source(name, folder, data, tokenizer)
         for name, folder in as_corpora(stored, "--data_paths", settings, tokenizer.name)
     }
     for name, path in streamed.items():
@@ -81,6 +85,11 @@ def _mixture_folders(path: str, split: Split, settings: Settings, tokenizer: str
             corpora = MixtureCorpora(read_token_mixture(path), tokenizer, folder, executor, skip_bad_lines=skip)
             found = [corpora.folders(split)]
     return broadcast_object_list(found)[0]
+
+
+def open_source(name: str, folder: str, data: DataArguments, tokenizer: TextTokenizer) -> Source:
+    """A corpus, opened as a run reads it."""
+    return Source(name, folder, tokenizer.id_space, length=data.max_length, verify_reads=data.verify_reads)
 
 
 def is_corpus(path: str) -> bool:

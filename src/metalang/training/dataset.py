@@ -1,11 +1,13 @@
 """Windows as the Trainer reads them: `input_ids` (L,) and `labels` (L,), already shifted."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 
 import numpy as np
 import torch
 from torch.utils.data import Dataset
 
+from metalang.errors import MetalangError
 from metalang.mixing import Plan, Source
 from metalang.training.objectives.cross_entropy import IGNORED
 
@@ -65,3 +67,21 @@ def as_windows(ids: np.ndarray, predicted: np.ndarray) -> list[Window]:
     inputs = torch.from_numpy(ids[:, :-1])
     labels = torch.from_numpy(np.where(predicted[:, 1:], ids[:, 1:], IGNORED))
     return [{"input_ids": row, "labels": wanted} for row, wanted in zip(inputs, labels, strict=True)]
+
+
+@contextmanager
+def plain_errors() -> Iterator[None]:
+    """Raises an error of ours that a worker of a DataLoader met as it was, without the traceback torch puts before it.
+
+    >>> with plain_errors():
+    ...     raise MetalangError("Caught CorpusError in ...\\nmetalang.errors.CorpusError: 00000.bin is damaged\\n")
+    Traceback (most recent call last):
+    metalang.errors.MetalangError: 00000.bin is damaged
+    """
+    try:
+        yield
+    except MetalangError as error:
+        last = str(error).rstrip().rsplit("\n", 1)[-1]
+        if str(error).startswith("Caught ") and last.startswith("metalang.errors."):
+            raise type(error)(last.partition(": ")[2]) from None
+        raise

@@ -8,12 +8,12 @@ from typing import Any
 from torch.utils.data import Dataset
 
 from metalang.errors import ConfigError
-from metalang.mixing import Plan, Source, Stage, named_paths, parse_shares
+from metalang.mixing import Plan, Stage, named_paths, parse_shares
 from metalang.mixing.plan import Use
 from metalang.sizes import format_size
 from metalang.text.tokenizer import TextTokenizer
 from metalang.training.config import Settings
-from metalang.training.corpora import as_corpora, open_plan
+from metalang.training.corpora import as_corpora, open_plan, open_source
 from metalang.training.dataset import EvaluationDataset, PlanDataset
 from metalang.training.phases import UnifiedDataset
 from metalang.training.phases.order import RowOrder
@@ -61,7 +61,7 @@ def _windows(settings: Settings, tokenizer: TextTokenizer, is_resumed: bool) -> 
         tokenizer=tokenizer,
         train=PlanDataset(plan, num_windows),
         evaluation={
-            name: EvaluationDataset(Source(name, folder, tokenizer.id_space, length=length), length=length)
+            name: EvaluationDataset(open_source(name, folder, settings.data, tokenizer), length=length)
             for name, folder in held_out
         },
         order=plan.fingerprint,
@@ -128,6 +128,8 @@ _FEEDS = {"pretrain": _windows, "sft": _conversations}
 def _one_file(settings: Settings) -> tuple[tuple[str, str], ...]:
     if settings.data.streaming:
         raise ConfigError("--phase sft reads its rows from the file as it is; leave --streaming out")
+    if settings.data.verify_reads:
+        raise ConfigError("--phase sft reads its rows from a file without hashes; leave --verify_reads out")
     named = named_paths(settings.data.data_paths)
     if len(named) != 1 or len(parse_shares(settings.data.data_ratios)) != 1:
         raise ConfigError(

@@ -13,6 +13,7 @@ from metalang.text.tokenizer import TextTokenizer, load_tokenizer
 from metalang.training.callbacks.complete import CompleteMarker
 from metalang.training.checkpoints import RUN_FILE, claim_output, newest_complete, require_unchanged, step_of
 from metalang.training.config import Settings
+from metalang.training.dataset import plain_errors
 from metalang.training.feed import Feed, feed
 from metalang.training.model import build_model
 from metalang.training.objectives import OBJECTIVES
@@ -53,7 +54,8 @@ def pretrain(settings: Settings) -> None:
     if run.process_index == 0:
         print(banner(settings, data, trainer), flush=True)
         print(beginning(checkpoint, run.max_steps), flush=True)
-    trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
+    with plain_errors():
+        trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
     _finish(trainer, data, settings, tracked)
 
 
