@@ -224,6 +224,15 @@ def test_training_on_the_mixture_written_to_disk_is_training_on_the_mixture(whol
     assert all((mixed[name] == mixture[name]).all() for name in mixture)
 
 
+def test_documents_are_kept_apart_on_request(whole, data, tmp_path):
+    more = ("--bf16", "True", "--document_boundaries", "mask", "--max_steps", "2")
+    code, printed = _run(_command(data, tmp_path / "run", *more))
+    assert code == 0, printed[-5000:]
+    apart = _losses(tmp_path / "run")
+    assert 6.0 < apart[1] < 7.0
+    assert apart != {step: loss for step, loss in _losses(whole[0]).items() if step <= 2}
+
+
 def _staged(data, folder, *stages):
     """A mixture of both corpora in stages (until, share of English)."""
     path = folder / f"staged{len(list(folder.glob('*.yaml')))}.yaml"

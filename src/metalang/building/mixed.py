@@ -1,6 +1,7 @@
 """The windows of a mixture in their order, as a corpus that is read as it stands.
 
 A window of L predicted ids is stored as L + 1: the id before it, which is only read, then the ids that it predicts.
+Each piece of a document within a window is a document of the corpus, whose row is the window's place in the run.
 """
 
 from collections.abc import Iterator
@@ -73,8 +74,12 @@ class MixedBuild:
         plan = self.plan
         last = min((unit + 1) * self._unit_windows, self.reading.num_windows)
         for start in range(unit * self._unit_windows, last, _CHUNK_WINDOWS):
-            ids, predicted, sources = plan.read(np.arange(start, min(start + _CHUNK_WINDOWS, last)))
-            ends = np.arange(1, len(ids) + 1) * (self.window_length + 1)
-            rows = np.arange(start, start + len(ids), dtype=np.uint64)
-            writer.append(Documents(ids.ravel(), ends, rows, predicted.ravel(), sources))
+            windows = np.arange(start, min(start + _CHUNK_WINDOWS, last))
+            ids, predicted, sources = plan.read(windows)
+            begins = plan.document_starts(windows)
+            begins[:, 0] = True  # a window is no document's continuation on disk
+            rows, places = np.nonzero(begins)
+            ends = np.append((rows * ids.shape[1] + places)[1:], ids.size)
+            pieces = Documents(ids.ravel(), ends, windows[rows].astype(np.uint64), predicted.ravel(), sources[rows])
+            writer.append(pieces)
             yield {"windows": len(ids)}

@@ -89,6 +89,22 @@ class Corpus:
                 raise CorpusError(f"{self.folder} holds an id past {len(table) - 1:,}; verify it, and build it again")
         return ids, predicted
 
+    def document_starts(self, starts: np.ndarray, length: int) -> np.ndarray:
+        """Which ids are the first of a document, (n, length) bool, for the ranges that `gather` reads."""
+        found = np.zeros((len(starts), length), dtype=np.bool_)
+        for row, start in enumerate((starts % self.num_tokens).tolist()):
+            done = 0
+            while done < length:
+                at = (start + done) % self.num_tokens
+                number = int(np.searchsorted(self._token_ends, at, side="right"))
+                shard, first = self._shard(number), int(self._firsts[number])
+                stop = min(at + length - done, int(self._token_ends[number]))
+                begins = shard.document_begins
+                inside = begins[np.searchsorted(begins, at - first) : np.searchsorted(begins, stop - first)]
+                found[row, inside + (first - at + done)] = True
+                done += stop - at
+        return found
+
     def _copy(self, starts: np.ndarray, table: np.ndarray, ids: np.ndarray, predicted: np.ndarray) -> bool:
         """Fills rows with the ranges that begin at `starts`; False where an id is past the table."""
         numbers = np.searchsorted(self._token_ends, starts, side="right")
@@ -237,3 +253,8 @@ class _Shard:
     def document_ends(self) -> np.ndarray:
         """Where each document ends, (n,) int64."""
         return np.cumsum(self.lengths, dtype=np.int64)
+
+    @cached_property
+    def document_begins(self) -> np.ndarray:
+        """Where each document begins that holds an id, (n,) int64."""
+        return (self.document_ends - self.lengths)[self.lengths > 0]

@@ -166,6 +166,19 @@ class Plan:
             ids[here], predicted[here] = self.sources[number].read(places.window[here], offsets[here])
         return ids, predicted, places.source
 
+    def document_starts(self, indices: Sequence[int] | np.ndarray) -> np.ndarray:
+        """Which ids of the windows that `read` reads are the first of a document, (n, length + 1) bool.
+
+        It comes from the index of the corpora, never from their ids: an EOS within a document is an id like any other.
+        """
+        places = self.locate(indices)
+        found = np.empty((len(places.source), self.length + 1), dtype=np.bool_)
+        offsets = self.offsets(places)
+        for number in set(places.source.tolist()):
+            here = places.source == number
+            found[here] = self.sources[number].document_starts(places.window[here], offsets[here])
+        return found
+
     def offsets(self, places: Places) -> np.ndarray:
         """The offset of the epoch of each place, (n,) int64."""
         pairs = zip(places.source.tolist(), places.epoch.tolist(), strict=True)

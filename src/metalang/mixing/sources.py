@@ -125,6 +125,11 @@ class Source:
         predicted[:, 0] = False
         return ids, predicted
 
+    def document_starts(self, windows: np.ndarray, offsets: np.ndarray | int = 0) -> np.ndarray:
+        """Which ids of the windows that `read` reads are the first of a document, (n, length + 1) bool."""
+        starts = self.start(np.asarray(windows, dtype=np.int64), offsets)
+        return self.corpus.document_starts(starts, self._length + 1)
+
     def rest(self) -> tuple[np.ndarray, np.ndarray]:
         """What `read` leaves over in epoch 0, as one short window (num_left_over + 1,), none where nothing is left."""
         first = self.num_tokens - self.num_left_over

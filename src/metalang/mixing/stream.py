@@ -91,6 +91,13 @@ class Stream:
         predicted[:, 0] = False
         return ids, predicted
 
+    def document_starts(self, windows: np.ndarray, offsets: np.ndarray | int = 0) -> np.ndarray:
+        """Raises ConfigError: a stream keeps no index."""
+        raise ConfigError(
+            f"{self.name} is streamed, and a stream keeps no index of its documents; leave --streaming out, or set "
+            "--document_boundaries ignore"
+        )
+
     def _window(self, window: int) -> np.ndarray:
         if self._chunks is None and self._num_ids is None:
             self._num_ids = self._bookmarks.num_ids()

@@ -100,6 +100,13 @@ class DataArguments:
         },
     )
     max_length: int = field(default=1024, metadata={"help": "predicted ids in a window"})
+    document_boundaries: Literal["ignore", "reset_positions", "mask"] = field(
+        default="ignore",
+        metadata={
+            "help": "ignore: a window is one text; reset_positions: positions begin anew at each document; mask: so they "
+            "do, and no id sees another document (docs/order.md)"
+        },
+    )
     max_epochs: float = field(
         default=4.0,
         metadata={

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from typing import Literal
 
 import numpy as np
 import torch
@@ -12,14 +13,16 @@ from metalang.mixing import Plan, Source
 from metalang.training.objectives.cross_entropy import IGNORED
 
 Window = dict[str, torch.Tensor]
+Boundaries = Literal["ignore", "reset_positions", "mask"]
 
 
 class PlanDataset(Dataset):
-    """The first `num_windows` windows of a plan, in its order."""
+    """The first `num_windows` windows of a plan, in its order; see `with_boundaries`."""
 
-    def __init__(self, plan: Plan, num_windows: int) -> None:
+    def __init__(self, plan: Plan, num_windows: int, boundaries: Boundaries = "ignore") -> None:
         self._plan = plan
         self._num_windows = num_windows
+        self._boundaries = boundaries
 
     def __len__(self) -> int:
         return self._num_windows
@@ -30,15 +33,19 @@ class PlanDataset(Dataset):
     def __getitems__(self, indices: Sequence[int]) -> list[Window]:
         """The windows of a batch, located and read together."""
         ids, predicted, _ = self._plan.read(indices)
-        return as_windows(ids, predicted)
+        windows = as_windows(ids, predicted)
+        if self._boundaries == "ignore":
+            return windows
+        return with_boundaries(windows, self._plan.document_starts(indices), self._boundaries)
 
 
 class EvaluationDataset(Dataset):
     """Every id of a source once: its windows in order, the last one padded with ids that are not predicted."""
 
-    def __init__(self, source: Source, *, length: int) -> None:
+    def __init__(self, source: Source, *, length: int, boundaries: Boundaries = "ignore") -> None:
         self._source = source
         self._length = length
+        self._boundaries = boundaries
 
     @property
     def content_hash(self) -> str:
@@ -49,12 +56,26 @@ class EvaluationDataset(Dataset):
         return self._source.num_windows + (self._source.num_left_over > 0)
 
     def __getitem__(self, index: int) -> Window:
-        if index < self._source.num_windows:
-            return as_windows(*self._source.read(np.array([index])))[0]
+        windows = self._full(index) if index < self._source.num_windows else self._last()
+        if self._boundaries == "ignore":
+            return windows[0]
+        return with_boundaries(windows, self._document_starts(index), self._boundaries)[0]
+
+    def _full(self, index: int) -> list[Window]:
+        return as_windows(*self._source.read([index]))
+
+    def _last(self) -> list[Window]:
         rest, is_predicted = self._source.rest()
         ids, predicted = np.zeros(self._length + 1, dtype=np.int64), np.zeros(self._length + 1, dtype=bool)
         ids[: len(rest)], predicted[: len(rest)] = rest, is_predicted
-        return as_windows(ids[None], predicted[None])[0]
+        return as_windows(ids[None], predicted[None])
+
+    def _document_starts(self, index: int) -> np.ndarray:
+        """(1, L + 1) bool; padding belongs to the last document."""
+        starts = self._source.document_starts([index])
+        if index == self._source.num_windows:
+            starts[0, self._source.num_left_over + 1 :] = False
+        return starts
 
 
 def as_windows(ids: np.ndarray, predicted: np.ndarray) -> list[Window]:
@@ -67,6 +88,26 @@ def as_windows(ids: np.ndarray, predicted: np.ndarray) -> list[Window]:
     inputs = torch.from_numpy(ids[:, :-1])
     labels = torch.from_numpy(np.where(predicted[:, 1:], ids[:, 1:], IGNORED))
     return [{"input_ids": row, "labels": wanted} for row, wanted in zip(inputs, labels, strict=True)]
+
+
+def with_boundaries(windows: list[Window], starts: np.ndarray, boundaries: Boundaries) -> list[Window]:
+    """Windows with `position_ids` (L,) that begin anew at each document; `starts` (n, L + 1) as a plan gives them.
+
+    "reset_positions": an `attention_mask` of ones lets attention reach over all of the window. "mask": without one,
+    models of transformers (`masking_utils.find_packed_sequence_indices`, 5.23) let no id attend to another document.
+
+    >>> (window,) = as_windows(np.array([[2, 5, 6, 7]]), np.array([[False, True, True, True]]))
+    >>> starts = np.array([[False, True, False, True]])
+    >>> with_boundaries([window], starts, "mask")[0]["position_ids"].tolist()
+    [0, 0, 1]
+    """
+    places = np.arange(starts.shape[1] - 1)
+    begins = np.maximum.accumulate(np.where(starts[:, :-1], places, 0), axis=1)
+    for window, positions in zip(windows, torch.from_numpy(places - begins), strict=True):
+        window["position_ids"] = positions
+        if boundaries == "reset_positions":
+            window["attention_mask"] = torch.ones_like(positions)
+    return windows
 
 
 @contextmanager

@@ -51,17 +51,21 @@ def feed(settings: Settings, tokenizer: TextTokenizer, *, is_resumed: bool) -> F
 
 
 def _windows(settings: Settings, tokenizer: TextTokenizer, is_resumed: bool) -> Feed:
-    run, length = settings.run, settings.data.max_length
+    run, length, boundaries = settings.run, settings.data.max_length, settings.data.document_boundaries
     num_windows = run.windows_per_step * run.max_steps
     plan = open_plan(settings, tokenizer, num_windows=num_windows, is_resumed=is_resumed)
+    if boundaries != "ignore":
+        plan.document_starts([0])  # raises where a source has no index
     held_out = as_corpora(settings.data.nl_eval_data_path, "--nl_eval_data_path", settings, tokenizer.name)
     tokens = run.windows_per_step * length
     total = tokens * run.max_steps
     return Feed(
         tokenizer=tokenizer,
-        train=PlanDataset(plan, num_windows),
+        train=PlanDataset(plan, num_windows, boundaries),
         evaluation={
-            name: EvaluationDataset(open_source(name, folder, settings.data, tokenizer), length=length)
+            name: EvaluationDataset(
+                open_source(name, folder, settings.data, tokenizer), length=length, boundaries=boundaries
+            )
             for name, folder in held_out
         },
         order=plan.fingerprint,
