@@ -25,6 +25,7 @@ from metalang.ids import IdSpace
 
 ROOT = Path(__file__).parents[1]
 INTEROP = ROOT / ".venv-interop" / "bin" / "python"
+PROGRAMS = ROOT / "benchmarks" / "order_programs.py"
 PEERS = {"megatron": "megatron.core", "datatrove": "datatrove", "litdata": "litdata"}
 NAMES = {
     "memmap": "memory map, sliced and cast",
@@ -88,27 +89,13 @@ def _programs(folder: Path) -> dict[str, str]:
         ends = np.load(folder / "00000.docs.npy", mmap_mode="r")
         (folder / "ds" / "00000.ds.metadata").write_text(f"random|2\n{len(ends)}\n")
     if "litdata" in programs:
-        subprocess.run([str(INTEROP), "-c", _TO_LITDATA, str(folder)], check=True, capture_output=True)
+        subprocess.run([str(INTEROP), str(PROGRAMS), "write_litdata", str(folder)], check=True, capture_output=True)
     return programs
-
-
-_TO_LITDATA = """
-import sys, numpy as np, torch
-from pathlib import Path
-from litdata import TokensLoader, optimize
-folder = Path(sys.argv[1])
-ids = np.memmap(folder / "00000.bin", dtype=np.uint16, mode="r")
-def parts(start):
-    yield torch.from_numpy(ids[start : start + 2**20].astype(np.int32))
-if __name__ == "__main__":
-    optimize(parts, list(range(0, len(ids), 2**20)), output_dir=str(folder / "litdata"), chunk_size=2**23,
-             num_workers=1, item_loader=TokensLoader())
-"""
 
 
 def _seconds(python: str, program: str, folder: Path, args: argparse.Namespace, *, seed: int) -> float:
     numbers = [str(number) for number in (args.length, args.batch, args.windows, seed)]
-    command = [python, str(ROOT / "benchmarks/order_programs.py"), program, str(folder), *numbers]
+    command = [python, str(PROGRAMS), program, str(folder), *numbers]
     environment = os.environ | ({"PYTHONPATH": ""} if python == str(INTEROP) else {})
     done = subprocess.run(command, capture_output=True, text=True, check=False, env=environment)
     shutil.rmtree(folder / "cache", ignore_errors=True)

@@ -8,6 +8,7 @@ import json
 import sys
 import time
 import warnings
+from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -124,11 +125,32 @@ def litdata(folder, length, batch, seed):
     return read
 
 
+def _parts(path, start):
+    import numpy as np
+    import torch
+
+    yield torch.from_numpy(np.memmap(path, dtype=np.uint16, mode="r")[start : start + 2**20].astype(np.int32))
+
+
+def write_litdata(folder):
+    """The ids of a corpus as litdata's own chunks."""
+    from litdata import TokensLoader, optimize
+
+    path = folder / "00000.bin"
+    optimize(
+        partial(_parts, path), list(range(0, path.stat().st_size // 2, 2**20)), output_dir=str(folder / "litdata"),
+        chunk_size=2**23, num_workers=1, item_loader=TokensLoader(),
+    )  # fmt: skip
+
+
 PROGRAMS = {each.__name__: each for each in (memmap, plan, dataset, dataset_2, megatron, datatrove, litdata)}
 
 
 def main():
     warnings.simplefilter("ignore")
+    if sys.argv[1] == "write_litdata":
+        write_litdata(Path(sys.argv[2]))
+        return
     name, folder, length, batch, windows, seed = sys.argv[1:]
     read = PROGRAMS[name](Path(folder), int(length), int(batch), int(seed))
     count = int(windows)

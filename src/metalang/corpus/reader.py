@@ -6,7 +6,6 @@ from pathlib import Path
 
 import numpy as np
 
-from metalang.corpus.gathering import copy_ids, copy_masks
 from metalang.corpus.integrity import FirstReads, require_sizes, verify_files
 from metalang.corpus.layout import DOCUMENT, lengths_in_index
 from metalang.corpus.manifest import REBUILD, Manifest, ShardEntry, read_manifest
@@ -107,6 +106,8 @@ class Corpus:
 
     def _copy(self, starts: np.ndarray, table: np.ndarray, ids: np.ndarray, predicted: np.ndarray) -> bool:
         """Fills rows with the ranges that begin at `starts`; False where an id is past the table."""
+        from metalang.corpus.gathering import copy_ids, copy_masks  # numba: who writes a corpus does not need it
+
         numbers = np.searchsorted(self._token_ends, starts, side="right")
         within = starts - self._firsts[numbers]
         shards = {number: self._shard(number) for number in set(numbers.tolist())}  # open until all is copied

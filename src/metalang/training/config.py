@@ -103,8 +103,8 @@ class DataArguments:
     document_boundaries: Literal["ignore", "reset_positions", "mask"] = field(
         default="ignore",
         metadata={
-            "help": "ignore: a window is one text; reset_positions: positions begin anew at each document; mask: so they "
-            "do, and no id sees another document (docs/order.md)"
+            "help": "ignore: a window is one text; reset_positions: positions begin anew at each document; mask: and "
+            "no id sees another document"
         },
     )
     max_epochs: float = field(
