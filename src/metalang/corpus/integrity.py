@@ -11,7 +11,6 @@ import xxhash
 from metalang.corpus.layout import BLOCK_BYTES
 from metalang.corpus.manifest import REBUILD, FileEntry
 from metalang.errors import CorpusError
-from metalang.seeds import key_for
 
 _PIECE_BLOCKS = 8
 
@@ -40,6 +39,8 @@ def pieces_of(files: Iterable[FileEntry], *, share: float = 1.0, seed: int = 0) 
     ends = np.cumsum([0, *(len(file.blocks) for file in files)])
     chosen = np.arange(ends[-1])
     if share < 1:
+        from metalang.seeds import key_for  # numba: who writes a corpus does not need it
+
         rng = np.random.default_rng(key_for("blocks to verify", seed))
         chosen = np.sort(rng.choice(chosen, size=int(np.ceil(share * len(chosen))), replace=False))
     cuts = np.searchsorted(chosen, ends)
