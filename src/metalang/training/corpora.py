@@ -27,9 +27,10 @@ def as_corpora(paths: list[str], flag: str, settings: Settings, tokenizer: str) 
 
     Of a mixture --data_paths takes the train split, any other flag the validation split.
     """
-    mixtures = [path for path in paths if is_token_mixture(path)]
-    named = named_paths([path for path in paths if path not in mixtures], flag)
-    of_mixtures = [found for path in mixtures for found in _mixture_folders(path, "validation", settings, tokenizer)]
+    found = named_paths(paths, flag)
+    mixtures = [path for _, path in found if is_token_mixture(path)]
+    of_mixtures = [each for path in mixtures for each in _mixture_folders(path, "validation", settings, tokenizer)]
+    named = [(name, path) for name, path in found if path not in mixtures]
     if not named:
         return of_mixtures
     folders: list[str | None] = [None] * len(named)
