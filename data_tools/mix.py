@@ -17,7 +17,7 @@ from metalang.building.inspection import describe_corpus
 from metalang.building.token_mixture import MixtureCorpora, read_token_mixture
 from metalang.corpus import Corpus
 from metalang.errors import ConfigError, reported
-from metalang.mixing import Reading, Stage, model_ids, named_paths, parse_shares
+from metalang.mixing import PlanSpec, Stage, model_ids, named_paths, parse_shares
 from metalang.sizes import parse_size
 from metalang.text.tokenizer import load_tokenizer
 
@@ -50,13 +50,13 @@ def main() -> None:
         if args.mixture is None:
             paths = named_paths(args.data_paths)
             limits = (args.max_epochs,) * len(paths)
-            reading = Reading((Stage(parse_shares(args.data_ratios)),), limits, **run)
+            spec = PlanSpec((Stage(parse_shares(args.data_ratios)),), limits, **run)
         else:
             mixture = read_token_mixture(args.mixture)
             corpora = MixtureCorpora(mixture, args.tokenizer, args.cache_dir, executor_of(args))
-            paths, reading = tuple(corpora.folders()), mixture.reading(**run)
+            paths, spec = tuple(corpora.folders()), mixture.plan_spec(**run)
         ids = model_ids(load_tokenizer(args.tokenizer).id_space, [folder for _, folder in paths])
-        build_corpus(MixedBuild(paths, reading, ids), args.output_dir, executor_of(args))
+        build_corpus(MixedBuild(paths, spec, ids), args.output_dir, executor_of(args))
         print(describe_corpus(Corpus(args.output_dir)))
 
 

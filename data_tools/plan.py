@@ -35,7 +35,7 @@ def main() -> None:
         folders = MixtureCorpora(mixture, args.tokenizer, args.cache_dir, executor_of(args)).folders()
         ids = model_ids(load_tokenizer(args.tokenizer).id_space, [folder for _, folder in folders])
         num_windows = -(-parse_size(args.num_token) // max(1, args.max_length))
-        plan = mixture.reading(length=args.max_length, num_windows=num_windows, seed=args.seed).plan(folders, ids)
+        plan = mixture.plan_spec(length=args.max_length, num_windows=num_windows, seed=args.seed).plan(folders, ids)
         print(json.dumps(plan_value(plan, num_windows), indent=2) if args.json else describe_plan(plan, num_windows))
 
 

@@ -22,7 +22,7 @@ from metalang.corpus import Corpus
 from metalang.domains.copying import Identity
 from metalang.errors import ConfigError
 from metalang.ids import IdSpace
-from metalang.mixing import Reading, Stage
+from metalang.mixing import PlanSpec, Stage
 from metalang.text.sources import TextSource
 from metalang.text.train_tokenizer import train_tokenizer
 
@@ -223,7 +223,7 @@ def test_a_mixture_on_disk_holds_the_windows_of_the_mixture_in_their_order(tmp_p
     space = text._tokenizer(tokenizer).id_space
     ids = IdSpace(space.text_size, 82, space.eos_id, space.tokenizer)
     paths = (("text", str(tmp_path / "text")), ("identity", str(tmp_path / "identity")))
-    build = MixedBuild(paths, Reading((Stage((2, 1)),), (1.0, 1.0), length=16, num_windows=100, seed=5), ids)
+    build = MixedBuild(paths, PlanSpec((Stage((2, 1)),), (1.0, 1.0), length=16, num_windows=100, seed=5), ids)
     manifest = build_corpus(build, tmp_path / "mixed")
     corpus = Corpus(tmp_path / "mixed")
     expected, predicted, _ = build.plan.read(range(100))

@@ -11,7 +11,7 @@ from metalang.building import MixedBuild, build_corpus
 from metalang.corpus import Documents, ShardWriter, write_manifest
 from metalang.errors import ConfigError
 from metalang.ids import IdSpace
-from metalang.mixing import Plan, Reading, Source, Stage, Stream
+from metalang.mixing import Plan, PlanSpec, Source, Stage, Stream
 from metalang.mixing.bookmarks import Bookmarks
 from metalang.mixing.stream import EncodedText
 from metalang.text.encoding import Encoder
@@ -68,21 +68,21 @@ def test_positions_begin_anew_at_each_document(tmp_path):
 
 def test_boundaries_that_are_ignored_cost_nothing_and_say_nothing(tmp_path):
     plan = Plan([Source("s", _corpus(tmp_path), SPACE, length=12)], [Stage((1,))], length=12, seed=0)
-    assert set(PlanDataset(plan, 3)[0]) == {"input_ids", "labels"}
-    assert set(PlanDataset(plan, 3, "reset_positions")[0]) == {"input_ids", "labels", "position_ids", "attention_mask"}
+    always = {"input_ids", "labels", "source"}
+    assert set(PlanDataset(plan, 3)[0]) == always
+    assert set(PlanDataset(plan, 3, "reset_positions")[0]) == always | {"position_ids", "attention_mask"}
 
 
 def test_a_mixture_on_disk_keeps_the_documents_of_its_windows(tmp_path):
     folders = (("a", str(_corpus(tmp_path / "a"))), ("b", str(_corpus(tmp_path / "b", first=15))))
-    reading = Reading((Stage((2, 1)),), (9.0, 9.0), length=6, num_windows=30, seed=1)
-    build_corpus(MixedBuild(folders, reading, SPACE), tmp_path / "mixed")
-    there = PlanDataset(reading.plan(folders, SPACE), 30, "mask").__getitems__(range(30))
+    spec = PlanSpec((Stage((2, 1)),), (9.0, 9.0), length=6, num_windows=30, seed=1)
+    build_corpus(MixedBuild(folders, spec, SPACE), tmp_path / "mixed")
+    there = PlanDataset(spec.plan(folders, SPACE), 30, "mask").__getitems__(range(30))
     mixed = Plan([Source("m", tmp_path / "mixed", SPACE, length=6)], [Stage((1,))], length=6, seed=7)
     here = PlanDataset(mixed, 30, "mask").__getitems__(range(30))
     for one, other in zip(there, here, strict=True):
-        assert {name: values.tolist() for name, values in one.items()} == {
-            name: values.tolist() for name, values in other.items()
-        }
+        for name in ("input_ids", "labels", "position_ids"):
+            assert one[name].tolist() == other[name].tolist()
     assert len({tuple(window["position_ids"].tolist()) for window in here}) > 5
 
 
@@ -107,7 +107,11 @@ def _model(name, attention):
 
 
 def _logits(model, windows):
-    inputs = {name: torch.stack([window[name] for window in windows]) for name in windows[0] if name != "labels"}
+    inputs = {
+        name: torch.stack([window[name] for window in windows])
+        for name in windows[0]
+        if name not in ("labels", "source")
+    }
     with torch.no_grad():
         return model(**inputs).logits
 

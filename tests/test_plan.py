@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from metalang.corpus import Documents, ShardWriter, write_manifest
 from metalang.errors import ConfigError, CorpusError
 from metalang.ids import IdSpace
-from metalang.mixing import Plan, Reading, Source, Stage
+from metalang.mixing import Plan, PlanSpec, Source, Stage
 from metalang.mixing.plan import differences
 from metalang.mixing.shares import Interleave
 
@@ -101,7 +101,7 @@ def test_impossible_stages_are_refused(two):
     with pytest.raises(ConfigError, match="asks for 21 windows, and the last stage ends behind window 20"):
         plan(two, Stage((1, 0), until=20)).require_epochs(21, [4, 4])
     with pytest.raises(ConfigError, match="max_epochs 0 reads nothing"):
-        Reading((Stage((1, 1)),), (4.0, 0.0), length=4, num_windows=3, seed=0)
+        PlanSpec((Stage((1, 1)),), (4.0, 0.0), length=4, num_windows=3, seed=0)
 
 
 def test_each_source_has_a_limit_of_its_own_over_all_stages(two):

@@ -16,7 +16,7 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 from metalang.building import MixedBuild, TextBuild, build_corpus, domain_build
 from metalang.domains.copying import Identity
 from metalang.ids import IdSpace
-from metalang.mixing import Reading, Stage
+from metalang.mixing import PlanSpec, Stage
 from metalang.text.sources import TextSource
 from metalang.text.tokenizer import load_tokenizer
 from metalang.text.train_tokenizer import train_tokenizer
@@ -214,8 +214,8 @@ def test_training_on_the_mixture_written_to_disk_is_training_on_the_mixture(whol
     space = load_tokenizer(f"{data}/tokenizer").id_space
     ids = IdSpace(space.text_size, 82, space.eos_id, space.tokenizer)
     paths = (("english", f"{data}/english"), ("identity", f"{data}/identity"))
-    reading = Reading((Stage((1, 1)),), (4.0, 4.0), length=32, num_windows=64, seed=42)
-    build_corpus(MixedBuild(paths, reading, ids), tmp_path / "mixed")
+    spec = PlanSpec((Stage((1, 1)),), (4.0, 4.0), length=32, num_windows=64, seed=42)
+    build_corpus(MixedBuild(paths, spec, ids), tmp_path / "mixed")
     more = ("--bf16", "True", "--data_paths", f"{tmp_path}/mixed", "--data_ratios", "1")
     code, printed = _run(_command(data, tmp_path / "run", *more))
     assert code == 0, printed[-5000:]

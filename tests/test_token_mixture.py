@@ -63,7 +63,7 @@ def _opened(path, folder, cache, *, num_windows=200, length=32, split="train"):
     tokenizer = str(folder / "tokenizer")
     folders = MixtureCorpora(mixture, tokenizer, cache, LocalExecutor()).folders(split)
     ids = model_ids(load_tokenizer(tokenizer).id_space, [place for _, place in folders])
-    return mixture.reading(length=length, num_windows=num_windows, seed=1).plan(folders, ids), folders
+    return mixture.plan_spec(length=length, num_windows=num_windows, seed=1).plan(folders, ids), folders
 
 
 def test_a_corpus_a_text_and_a_domain_are_one_mixture(folder, tmp_path):

@@ -48,19 +48,33 @@ def show_documents(
             f"{corpus.folder} was made with tokenizer {expected} and {tokenizer_name} is {tokenizer.fingerprint}; "
             "give the one that it was made with"
         )
-    marks = (_PREDICTED, _PLAIN) if color else ("⟦", "⟧")
     shown = []
     for number in range(min(num_samples, corpus.manifest.num_documents)):
         ids, predicted, row = corpus.document(number)
-        runs = _runs(ids[:max_tokens], predicted[:max_tokens])
-        text = "".join(
-            f"{marks[0]}{part}{marks[1]}" if is_predicted else part
-            for is_predicted, part in ((flag, _text(run, corpus, tokenizer)) for flag, run in runs)
-        )
-        cut = f" … {len(ids) - max_tokens:,} more" if len(ids) > max_tokens else ""
+        text = marked_text(ids, predicted, corpus.manifest.ids.text_size, tokenizer, max_tokens=max_tokens, color=color)
         source = corpus.manifest.sources[row["source"]]
-        shown.append(f"document {number} ({source}, row {row['row']}, {len(ids):,} tokens): {text}{cut}")
+        shown.append(f"document {number} ({source}, row {row['row']}, {len(ids):,} tokens): {text}")
     return shown
+
+
+def marked_text(
+    ids: np.ndarray,
+    predicted: np.ndarray,
+    text_size: int,
+    tokenizer: TextTokenizer | None,
+    *,
+    max_tokens: int,
+    color: bool,
+) -> str:
+    """The first `max_tokens` ids as text, the predicted ones green or in ⟦ ⟧; ids from `text_size` on are symbols."""
+    marks = (_PREDICTED, _PLAIN) if color else ("⟦", "⟧")
+    text = "".join(
+        f"{marks[0]}{part}{marks[1]}" if is_predicted else part
+        for is_predicted, part in (
+            (flag, _text(run, text_size, tokenizer)) for flag, run in _runs(ids[:max_tokens], predicted[:max_tokens])
+        )
+    )
+    return text + (f" … {len(ids) - max_tokens:,} more" if len(ids) > max_tokens else "")
 
 
 def _runs(ids: np.ndarray, predicted: np.ndarray) -> list[tuple[bool, np.ndarray]]:
@@ -69,8 +83,7 @@ def _runs(ids: np.ndarray, predicted: np.ndarray) -> list[tuple[bool, np.ndarray
     return [(bool(predicted[start]), run) for start, run in zip(starts, np.split(ids, borders), strict=True)]
 
 
-def _text(ids: np.ndarray, corpus: Corpus, tokenizer: TextTokenizer | None) -> str:
-    text_size = corpus.manifest.ids.text_size
+def _text(ids: np.ndarray, text_size: int, tokenizer: TextTokenizer | None) -> str:
     if tokenizer and text_size and (ids < text_size).all():
         return tokenizer.decode(ids)
     return " " + " ".join(_name(int(number), text_size, tokenizer) for number in ids) + " "

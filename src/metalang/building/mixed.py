@@ -13,7 +13,7 @@ import numpy as np
 from metalang.building.units import Stats
 from metalang.corpus import Documents, ShardWriter
 from metalang.ids import IdSpace
-from metalang.mixing import Plan, Reading
+from metalang.mixing import Plan, PlanSpec
 
 _UNIT_TOKENS = 2**24
 _CHUNK_WINDOWS = 256
@@ -24,19 +24,19 @@ class MixedBuild:
     """The windows that a run reads, in their order; `paths` are (name, folder) of its corpora, `ids` the model's."""
 
     paths: tuple[tuple[str, str], ...]
-    reading: Reading
+    plan_spec: PlanSpec
     ids: IdSpace
     in_order: bool = True
 
     @property
     def window_length(self) -> int:
         """Predicted ids in a window."""
-        return self.reading.length
+        return self.plan_spec.length
 
     @property
     def plan(self) -> Plan:
         """The plan, its sources opened. Raises ConfigError where there is none."""
-        return self.reading.plan(self.paths, self.ids)
+        return self.plan_spec.plan(self.paths, self.ids)
 
     @property
     def sources(self) -> tuple[str, ...]:
@@ -46,15 +46,15 @@ class MixedBuild:
     @property
     def num_tokens(self) -> int:
         """Ids that will be stored."""
-        return self.reading.num_windows * (self.window_length + 1)
+        return self.plan_spec.num_windows * (self.window_length + 1)
 
     @property
     def spec(self) -> dict[str, Any]:
         """JSON of all that the bytes depend on."""
         return {
             "kind": "mixed",
-            "plan": self.plan.description(self.reading.num_windows),
-            "num_windows": self.reading.num_windows,
+            "plan": self.plan.description(self.plan_spec.num_windows),
+            "num_windows": self.plan_spec.num_windows,
             "tokenizer": self.ids.tokenizer,
             "vocab_size": self.ids.vocab_size,
             "unit_tokens": _UNIT_TOKENS,
@@ -63,7 +63,7 @@ class MixedBuild:
     @property
     def num_units(self) -> int:
         """Shards that will be written."""
-        return -(-self.reading.num_windows // self._unit_windows)
+        return -(-self.plan_spec.num_windows // self._unit_windows)
 
     @property
     def _unit_windows(self) -> int:
@@ -72,7 +72,7 @@ class MixedBuild:
     def write(self, unit: int, writer: ShardWriter) -> Iterator[Stats]:
         """Writes the windows of a unit, a chunk at a time."""
         plan = self.plan
-        last = min((unit + 1) * self._unit_windows, self.reading.num_windows)
+        last = min((unit + 1) * self._unit_windows, self.plan_spec.num_windows)
         for start in range(unit * self._unit_windows, last, _CHUNK_WINDOWS):
             windows = np.arange(start, min(start + _CHUNK_WINDOWS, last))
             ids, predicted, sources = plan.read(windows)

@@ -27,7 +27,7 @@ from metalang.building.text_mixture import DatasetMixer, Deduplicate, Metadata, 
 from metalang.corpus.manifest import FILE_NAME
 from metalang.digests import digest_of
 from metalang.errors import ConfigError
-from metalang.mixing import Reading, Stage, parse_shares
+from metalang.mixing import PlanSpec, Stage, parse_shares
 from metalang.sizes import parse_size
 from metalang.specs import Size, Spec, as_spec, faults_of, read_config
 from metalang.text.filters import AnyFilter
@@ -126,7 +126,7 @@ class TokenMixture(Spec):
         )
         return tuple(parsed.get(part.name, 0) for part in self.datasets)
 
-    def reading(self, *, length: int, num_windows: int, seed: int) -> Reading:
+    def plan_spec(self, *, length: int, num_windows: int, seed: int) -> PlanSpec:
         """How a run of `num_windows` windows of `length` predicted ids reads it."""
         ends = [stage.until for stage in self.stages] or [None]
         names = [stage.name for stage in self.stages] or [""]
@@ -135,7 +135,7 @@ class TokenMixture(Spec):
             for shares, end, name in zip(self.shares, ends, names, strict=True)
         )
         limits = tuple(part.max_epochs or self.max_epochs for part in self.datasets)
-        return Reading(stages, limits, length=length, num_windows=num_windows, seed=seed)
+        return PlanSpec(stages, limits, length=length, num_windows=num_windows, seed=seed)
 
 
 def _window(until: int | float, length: int, num_windows: int) -> int:

@@ -147,6 +147,31 @@ class Corpus:
         ids, predicted = self.read(offset + start, offset + end)
         return ids, predicted, shard.table[within]
 
+    def documents_over(self, start: int, stop: int) -> tuple[np.ndarray, np.ndarray]:
+        """The documents that have ids in [start, stop) of the stream: where they begin and end, (n, 2) int64, and
+        their `layout.DOCUMENT`, (n,)."""
+        spans, rows = [np.zeros((0, 2), dtype=np.int64)], [np.zeros(0, dtype=DOCUMENT)]
+        first, last = np.searchsorted(self._token_ends, (start, stop - 1), side="right").tolist()
+        for number in range(first, min(last + 1, len(self._entries)) if start < stop else first):
+            shard, offset = self._shard(number), int(self._firsts[number])
+            ends = shard.document_ends
+            begin = int(np.searchsorted(ends, start - offset, side="right"))
+            end = int(np.searchsorted(ends, stop - offset, side="left")) + 1
+            spans.append(shard.spans(slice(begin, end)) + offset)
+            rows.append(shard.table[begin:end])
+        return np.concatenate(spans), np.concatenate(rows)
+
+    def documents_of_rows(self, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """The documents that stood in these rows, (n,) uint64, of their sources, as `documents_over` gives them; looks
+        through the tables of all documents, a shard at a time."""
+        spans, found = [np.zeros((0, 2), dtype=np.int64)], [np.zeros(0, dtype=DOCUMENT)]
+        for number in range(len(self._entries)):
+            shard = self._shard(number)
+            here = np.flatnonzero(np.isin(shard.table["row"], rows))
+            spans.append(shard.spans(here) + int(self._firsts[number]))
+            found.append(shard.table[here])
+        return np.concatenate(spans), np.concatenate(found)
+
     def documents_from(self, start: int, stop: int) -> tuple[np.ndarray, np.ndarray]:
         """Where the documents that begin in [start, stop) of the stream begin, and their lengths, (n,) int64 each."""
         number = int(np.searchsorted(self._token_ends, start, side="right"))
@@ -234,6 +259,11 @@ class _Shard:
             return lengths_in_index(str(self._paths["idx"]), self.entry.num_documents, self._dtype)
         except ValueError as error:
             raise self._damaged("idx", error) from None
+
+    def spans(self, which: np.ndarray | slice) -> np.ndarray:
+        """Where documents begin and end in the shard, (n, 2) int64."""
+        ends = self.document_ends[which]
+        return np.stack([ends - self.lengths[which], ends], axis=1)
 
     @cached_property
     def table(self) -> np.ndarray:

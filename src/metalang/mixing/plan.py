@@ -37,7 +37,7 @@ class Stage:
 
 
 @dataclass(frozen=True)
-class Reading:
+class PlanSpec:
     """How a run reads its sources: in which stages, how many windows, each source at most `limits` epochs."""
 
     stages: tuple[Stage, ...]
@@ -184,9 +184,14 @@ class Plan:
         pairs = zip(places.source.tolist(), places.epoch.tolist(), strict=True)
         return np.array([self._of_epoch(source, epoch)[1] for source, epoch in pairs], dtype=np.int64)
 
+    def counts(self, num_windows: int) -> np.ndarray:
+        """Windows that each source gives among the first `num_windows`, (sources,) int64."""
+        number = max(0, int(np.searchsorted(self._begins, num_windows, side="left")) - 1)
+        return self._given[number] + self._interleaves[number].counts(num_windows - int(self._begins[number]))
+
     def usage(self, num_windows: int) -> list[Use]:
         """What the first `num_windows` take from each source."""
-        counts = self._counts(num_windows)
+        counts = self.counts(num_windows)
         return [self._use(number, count, num_windows, count) for number, count in enumerate(counts.tolist())]
 
     def usage_by_stage(self, num_windows: int) -> list[tuple[Stage, int, int, list[Use]]]:
@@ -241,18 +246,13 @@ class Plan:
             left_over=held.num_left_over,
         )
 
-    def _counts(self, num_windows: int) -> np.ndarray:
-        """Windows that each source gives among the first `num_windows`, (sources,) int64."""
-        number = max(0, int(np.searchsorted(self._begins, num_windows, side="left")) - 1)
-        return self._given[number] + self._interleaves[number].counts(num_windows - int(self._begins[number]))
-
     def _feasible_windows(self, num_windows: int, limits: Sequence[float]) -> int:
         """The longest beginning of the run that reads no source too often."""
         caps = np.array([int(size * limit) for size, limit in zip(self._sizes.tolist(), limits, strict=True)])
         low, high = 0, num_windows
         while low < high:
             middle = (low + high + 1) // 2
-            low, high = (middle, high) if (self._counts(middle) <= caps).all() else (low, middle - 1)
+            low, high = (middle, high) if (self.counts(middle) <= caps).all() else (low, middle - 1)
         return low
 
     def _of_epoch(self, source: int, epoch: int) -> tuple[np.uint64, int]:

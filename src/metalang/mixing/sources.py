@@ -16,6 +16,7 @@ import numpy as np
 from metalang.corpus import Corpus
 from metalang.errors import ConfigError, MismatchError
 from metalang.ids import IdSpace
+from metalang.mixing.skips import SkippedDocument, chosen, unpredict
 from metalang.seeds import key_for
 
 _NAME = re.compile(r"[A-Za-z0-9_-]+")
@@ -72,6 +73,7 @@ class Source:
         self.in_order = manifest.in_order
         """Whether its windows are read in the order in which they stand."""
         self._mixed = manifest.window_length is not None  # its windows are stored with the id before them
+        self._skipped = np.empty((0, 2), dtype=np.int64)
         self._table = np.empty(0, dtype=np.int64)  # what each stored id is in the model, where it is not itself
         if manifest.ids.tokenizer is None:
             self._table = ids.of_symbols(np.arange(manifest.ids.meta_size))
@@ -123,12 +125,23 @@ class Source:
         if not self._mixed:
             ids[starts == -1, 0] = self._ids.eos_id
         predicted[:, 0] = False
+        if len(self._skipped):
+            unpredict(starts, self.num_tokens, self._skipped, predicted)
         return ids, predicted
 
     def document_starts(self, windows: np.ndarray, offsets: np.ndarray | int = 0) -> np.ndarray:
         """Which ids of the windows that `read` reads are the first of a document, (n, length + 1) bool."""
         starts = self.start(np.asarray(windows, dtype=np.int64), offsets)
         return self.corpus.document_starts(starts, self._length + 1)
+
+    def leave_out(self, documents: Sequence[SkippedDocument]) -> int:
+        """From now on `read` predicts no id of these documents; gives their number. Raises ConfigError for one that is
+        not there."""
+        numbers = np.array([document.row for document in documents], dtype=np.uint64)
+        spans, rows = self.corpus.documents_of_rows(numbers)
+        spans = spans[chosen(documents, rows, self.corpus.manifest.sources)]
+        self._skipped = spans[np.argsort(spans[:, 0])]
+        return int((spans[:, 1] - spans[:, 0]).sum())
 
     def rest(self) -> tuple[np.ndarray, np.ndarray]:
         """What `read` leaves over in epoch 0, as one short window (num_left_over + 1,), none where nothing is left."""

@@ -6,7 +6,7 @@ every reader encodes all of it and drops what it was not asked for: the windows 
 """
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,6 +16,7 @@ import xxhash
 from metalang.digests import digest_of
 from metalang.errors import ConfigError, MismatchError
 from metalang.mixing.bookmarks import Bookmark, Bookmarks
+from metalang.mixing.skips import SkippedDocument
 from metalang.text.encoding import Encoder
 from metalang.text.readers import BadLines
 from metalang.text.sources import TextSource
@@ -80,6 +81,13 @@ class Stream:
     def offset(self, epoch: int, seed: int) -> int:
         """0: the windows of a stream are those of its text in order."""
         return 0
+
+    def leave_out(self, documents: Sequence[SkippedDocument]) -> int:
+        """Raises ConfigError: where the documents of a stream lie is known when they are read."""
+        raise ConfigError(
+            f"--skip_documents names {documents[0].text}, and {self.name} is streamed: it has no table of documents; "
+            "leave --streaming out, or --skip_documents"
+        )
 
     def read(self, windows: np.ndarray, offsets: np.ndarray | int = 0) -> tuple[np.ndarray, np.ndarray]:
         """Model ids (n, length + 1) int64 of windows and which of them are predicted, all but the first of each.

@@ -1,7 +1,8 @@
 """Which folders are complete checkpoints, and whether a run may continue from one.
 
 A checkpoint is `checkpoint-STEP` with a `complete.json` that is written when all else is on disk: the sizes of its
-files, and what must not have changed (`unchanged`: plan of the data so far, tokens a step, number of ranks).
+files, and what must not have changed (`unchanged`: plan of the data so far, tokens a step, number of ranks). What it
+says of the windows that were read is its `data.json` (`counts`).
 """
 
 import logging
@@ -12,12 +13,14 @@ from typing import Any
 from metalang.errors import ConfigError, MismatchError
 from metalang.files import read_json, write_json
 from metalang.mixing.plan import differences
+from metalang.mixing.reading import RUN_FILE
 
 logger = logging.getLogger(__name__)
 
 _MARKER = "complete.json"
 _CHECKPOINT = re.compile(r"checkpoint-(\d+)")
-RUN_FILE = "run.json"
+DATA_FILE = "data.json"
+"""In a checkpoint: what was read of each source until then, and what was left out."""
 
 
 def checkpoint_folder(output_dir: str | Path, step: int) -> Path:

@@ -114,6 +114,17 @@ class DataArguments:
             "(Muennighoff et al. 2023, arXiv 2305.16264, abstract)"
         },
     )
+    skip_steps: list[str] = field(
+        default_factory=list,
+        metadata={"help": "steps of the plan that are left out, such as 1200-1250 1300; the other ones follow in turn"},
+    )
+    skip_documents: str | None = field(
+        default=None,
+        metadata={
+            "help": "file that names documents, SOURCE ROW a line, whose ids are read and not predicted; "
+            "inspect_corpus.py --run shows what to write"
+        },
+    )
     streaming: bool = field(
         default=False,
         metadata={
@@ -148,6 +159,10 @@ class DataArguments:
             raise ConfigError(f"--max_length {self.max_length} holds no token; give 1 or more, such as 1024")
         if not self.max_epochs > 0:
             raise ConfigError(f"--max_epochs {self.max_epochs} reads nothing; give more than 0, such as 1")
+        if self.phase != "pretrain" and (self.skip_steps or self.skip_documents):
+            raise ConfigError(
+                f"--phase {self.phase} reads rows, and --skip_steps and --skip_documents are of windows; leave them out"
+            )
         given = [bool(self.data_paths), self.data_config is not None, self.prepared_data is not None]
         if sum(given) != 1:
             raise ConfigError(

@@ -12,7 +12,7 @@ from metalang.building.token_mixture import MixtureCorpora, Split, is_token_mixt
 from metalang.corpus.manifest import FILE_NAME
 from metalang.digests import digest_of
 from metalang.errors import ConfigError
-from metalang.mixing import Plan, Reading, Source, Stage, Stream, named_paths, parse_shares
+from metalang.mixing import Plan, PlanSpec, Source, Stage, Stream, named_paths, parse_shares
 from metalang.text.sources import TextSource
 from metalang.text.tokenizer import TextTokenizer
 from metalang.training.config import DataArguments, Settings
@@ -50,12 +50,12 @@ def open_plan(settings: Settings, tokenizer: TextTokenizer, *, num_windows: int,
         folders = _mixture_folders(data.data_config, "train", settings, tokenizer.name)
         return (
             read_token_mixture(data.data_config)
-            .reading(**run)
+            .plan_spec(**run)
             .plan(folders, tokenizer.id_space, verify_reads=data.verify_reads)
         )
     sources = _sources(settings, tokenizer, is_resumed=is_resumed)
     limits = (data.max_epochs,) * len(sources)
-    return Reading((Stage(parse_shares(data.data_ratios)),), limits, **run).plan_of(sources)
+    return PlanSpec((Stage(parse_shares(data.data_ratios)),), limits, **run).plan_of(sources)
 
 
 def _sources(settings: Settings, tokenizer: TextTokenizer, *, is_resumed: bool) -> list[Source | Stream]:

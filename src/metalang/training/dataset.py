@@ -10,6 +10,7 @@ from torch.utils.data import Dataset
 
 from metalang.errors import MetalangError
 from metalang.mixing import Plan, Source
+from metalang.mixing.skips import SkippedSteps
 from metalang.training.objectives.cross_entropy import IGNORED
 
 Window = dict[str, torch.Tensor]
@@ -17,12 +18,26 @@ Boundaries = Literal["ignore", "reset_positions", "mask"]
 
 
 class PlanDataset(Dataset):
-    """The first `num_windows` windows of a plan, in its order; see `with_boundaries`."""
+    """The first `num_windows` windows of a plan, in its order, each with the number of its `source`, ().
 
-    def __init__(self, plan: Plan, num_windows: int, boundaries: Boundaries = "ignore") -> None:
+    Windows of `skipped` steps (of `windows_per_step`) are left out: as many are read behind them. `boundaries`: see
+    `with_boundaries`.
+    """
+
+    def __init__(
+        self,
+        plan: Plan,
+        num_windows: int,
+        boundaries: Boundaries = "ignore",
+        *,
+        skipped: SkippedSteps | None = None,
+        windows_per_step: int = 1,
+    ) -> None:
         self._plan = plan
         self._num_windows = num_windows
         self._boundaries = boundaries
+        self._skipped = skipped or SkippedSteps()
+        self._windows_per_step = windows_per_step
 
     def __len__(self) -> int:
         return self._num_windows
@@ -32,11 +47,12 @@ class PlanDataset(Dataset):
 
     def __getitems__(self, indices: Sequence[int]) -> list[Window]:
         """The windows of a batch, located and read together."""
-        ids, predicted, _ = self._plan.read(indices)
+        places = self._skipped.windows(indices, self._windows_per_step)
+        ids, predicted, sources = self._plan.read(places)
         windows = as_windows(ids, predicted)
-        if self._boundaries == "ignore":
-            return windows
-        return with_boundaries(windows, self._plan.document_starts(indices), self._boundaries)
+        if self._boundaries != "ignore":
+            windows = with_boundaries(windows, self._plan.document_starts(places), self._boundaries)
+        return [window | {"source": source} for window, source in zip(windows, torch.from_numpy(sources), strict=True)]
 
 
 class EvaluationDataset(Dataset):

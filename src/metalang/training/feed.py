@@ -3,15 +3,20 @@
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from math import ceil
+from pathlib import Path
 from typing import Any
 
 from torch.utils.data import Dataset
 
 from metalang.errors import ConfigError
-from metalang.mixing import Plan, Stage, named_paths, parse_shares
+from metalang.files import read_json
+from metalang.mixing import Plan, Reading, Stage, named_paths, parse_shares
 from metalang.mixing.plan import Use
+from metalang.mixing.reading import leave_out
+from metalang.mixing.skips import parse_steps, read_documents
 from metalang.sizes import format_size
 from metalang.text.tokenizer import TextTokenizer
+from metalang.training.checkpoints import DATA_FILE
 from metalang.training.config import Settings
 from metalang.training.corpora import as_corpora, open_plan, open_source
 from metalang.training.dataset import EvaluationDataset, PlanDataset
@@ -25,15 +30,15 @@ class Feed:
     """Data of a run, and what its reports say of it.
 
     `tokens_per_step` is None where steps differ, and tokens are counted as they are read. `plan`: JSON of the order
-    until a step (None: whole). `contents`: a name for the content of each source that is trained on. `batch`, `amount`
-    and `sources` are lines of the banner, `places` of the summary.
+    until a step. `contents`: a name for the content of each source that is trained on. `batch`, `amount`, `sources` and
+    `left_out` are lines of the banner, `places` of the summary. `reading`: None where rows are read.
     """
 
     tokenizer: TextTokenizer
     train: Dataset
     evaluation: dict[str, Any]
     order: str
-    plan: Callable[[int | None], dict[str, Any]]
+    plan: Callable[[int], dict[str, Any]]
     contents: dict[str, str]
     tokens_per_step: int | None
     step_size: dict[str, int]
@@ -41,6 +46,8 @@ class Feed:
     amount: str
     sources: tuple[str, ...]
     places: str
+    left_out: tuple[str, ...] = ()
+    reading: Reading | None = None
 
 
 def feed(settings: Settings, tokenizer: TextTokenizer, *, is_resumed: bool) -> Feed:
@@ -50,18 +57,28 @@ def feed(settings: Settings, tokenizer: TextTokenizer, *, is_resumed: bool) -> F
     return made
 
 
+def continued(data: Feed, checkpoint: Path) -> Feed:
+    """The data of a run that goes on: what it leaves out since when. Raises MismatchError where it read something else
+    before."""
+    if data.reading is None:
+        return data
+    before = read_json(checkpoint / DATA_FILE)
+    documents = data.reading.continued(before["skipped"], before["step"])
+    return replace(data, reading=replace(data.reading, documents=documents))
+
+
 def _windows(settings: Settings, tokenizer: TextTokenizer, is_resumed: bool) -> Feed:
     run, length, boundaries = settings.run, settings.data.max_length, settings.data.document_boundaries
-    num_windows = run.windows_per_step * run.max_steps
-    plan = open_plan(settings, tokenizer, num_windows=num_windows, is_resumed=is_resumed)
+    reading, num_unpredicted = _reading(settings, tokenizer, is_resumed)
+    plan, per_step, steps = reading.plan, run.windows_per_step, reading.steps
     if boundaries != "ignore":
         plan.document_starts([0])  # raises where a source has no index
     held_out = as_corpora(settings.data.nl_eval_data_path, "--nl_eval_data_path", settings, tokenizer.name)
-    tokens = run.windows_per_step * length
+    tokens = per_step * length
     total = tokens * run.max_steps
     return Feed(
         tokenizer=tokenizer,
-        train=PlanDataset(plan, num_windows, boundaries),
+        train=PlanDataset(plan, per_step * run.max_steps, boundaries, skipped=steps, windows_per_step=per_step),
         evaluation={
             name: EvaluationDataset(
                 open_source(name, folder, settings.data, tokenizer), length=length, boundaries=boundaries
@@ -69,15 +86,48 @@ def _windows(settings: Settings, tokenizer: TextTokenizer, is_resumed: bool) -> 
             for name, folder in held_out
         },
         order=plan.fingerprint,
-        plan=lambda step: plan.description(None if step is None else step * run.windows_per_step),
+        plan=lambda step: plan.description(reading.reached(step)),
         contents={source.name: source.content_hash for source in plan.sources},
         tokens_per_step=tokens,
         step_size={"tokens a step": tokens},
-        batch=f"{run.windows_per_step} windows of {length} = {tokens:,} tokens a step",
+        batch=f"{per_step} windows of {length} = {tokens:,} tokens a step",
         amount=f"{total:,} tokens ({format_size(total)})",
-        sources=_uses(plan, num_windows),
+        sources=_uses(plan, reading.reached(run.max_steps)),
         places="corpora: " + ", ".join(f"{source.name}={source.origin}" for source in plan.sources),
+        left_out=_left_out(reading, num_unpredicted),
+        reading=reading,
     )
+
+
+def _reading(settings: Settings, tokenizer: TextTokenizer, is_resumed: bool) -> tuple[Reading, int]:
+    """What the windows of a run are, and how many ids of its corpora are not predicted for --skip_documents."""
+    run, data = settings.run, settings.data
+    steps = parse_steps(data.skip_steps)
+    documents = () if data.skip_documents is None else read_documents(data.skip_documents)
+    steps.require_reached(run.max_steps)
+    num_windows = run.windows_per_step * int(steps.of_plan([run.max_steps])[0])
+    plan = open_plan(settings, tokenizer, num_windows=num_windows, is_resumed=is_resumed)
+    num_unpredicted = leave_out(plan.sources, documents)
+    reading = Reading(
+        plan,
+        tokenizer.id_space,
+        tokenizer.name,
+        windows_per_step=run.windows_per_step,
+        num_steps=run.max_steps,
+        steps=steps,
+        documents=documents,
+    )
+    return reading, num_unpredicted
+
+
+def _left_out(reading: Reading, num_unpredicted: int) -> tuple[str, ...]:
+    said, steps = [], reading.steps
+    if steps.ranges:
+        num_windows = steps.num_steps * reading.windows_per_step
+        said.append(f"steps {' '.join(steps.texts)} of the plan: {num_windows:,} windows, among those of the sources")
+    if reading.documents:
+        said.append(f"{len(reading.documents):,} documents: {num_unpredicted:,} tokens are read and not predicted")
+    return tuple(said)
 
 
 def _uses(plan: Plan, num_windows: int) -> tuple[str, ...]:

@@ -36,6 +36,7 @@ def banner(settings: Settings, data: Feed, trainer: MetalangTrainer) -> str:
         f"{run.get_warmup_steps(run.max_steps)} warm-up steps, {run.optim.value}",
         f"order      {data.order}, seed {run.order_seed}",
         *(f"source     {source}" for source in data.sources),
+        *(f"left out   {part}" for part in data.left_out),
     ]
     return "\n".join(lines)
 

@@ -8,13 +8,14 @@ from typing import Any
 
 from transformers import default_data_collator
 
-from metalang.files import write_json
+from metalang.files import read_json, write_json
 from metalang.text.tokenizer import TextTokenizer, load_tokenizer
 from metalang.training.callbacks.complete import CompleteMarker
 from metalang.training.checkpoints import RUN_FILE, claim_output, newest_complete, require_unchanged, step_of
 from metalang.training.config import Settings
+from metalang.training.counts import SourceCounts
 from metalang.training.dataset import plain_errors
-from metalang.training.feed import Feed, feed
+from metalang.training.feed import Feed, continued, feed
 from metalang.training.model import build_model
 from metalang.training.objectives import OBJECTIVES
 from metalang.training.report import banner, beginning, summary
@@ -38,19 +39,21 @@ def pretrain(settings: Settings) -> None:
 
     if checkpoint:
         require_unchanged(checkpoint, unchanged(step_of(checkpoint)), rebase_data=run.rebase_data)
+        data = continued(data, checkpoint)
     _leave_settings(settings, data)
     tracked = start_tracking(settings)
     trainer = MetalangTrainer(
         objective=OBJECTIVES[settings.model.architecture],
         tokens_per_step=data.tokens_per_step,
+        counts=SourceCounts(data.reading, checkpoint) if data.reading else None,
         model=model,
         args=run,
         train_dataset=data.train,
         eval_dataset=data.evaluation,
         data_collator=default_data_collator,
         processing_class=data.tokenizer.hf,
-        callbacks=[CompleteMarker(unchanged)],
     )
+    trainer.add_callback(CompleteMarker(unchanged, trainer.leave_counts))
     if run.process_index == 0:
         print(banner(settings, data, trainer), flush=True)
         print(beginning(checkpoint, run.max_steps), flush=True)
@@ -62,16 +65,19 @@ def pretrain(settings: Settings) -> None:
 def _leave_settings(settings: Settings, data: Feed) -> None:
     """Leaves in the output folder what the run was asked for, what it reads and by which versions it is made.
 
-    A run that is continued keeps what it was begun with.
+    A run that is continued keeps what it was begun with, but for its length and what it leaves out (`plan`).
     """
     run, path = settings.run, Path(settings.run.output_dir) / RUN_FILE
-    if run.process_index != 0 or path.exists():
+    if run.process_index != 0:
+        return
+    plan = {"plan": data.reading.record()} if data.reading else {}
+    if path.exists():
+        write_json(path, read_json(path) | plan)
         return
     path.parent.mkdir(parents=True, exist_ok=True)
     asked = {"model": asdict(settings.model), "data": asdict(settings.data), "run": run.to_sanitized_dict()}
     versions = {name: importlib.metadata.version(name) for name in ("metalang", "torch", "transformers", "deepspeed")}
-    read = {"order": data.order, "plan": data.plan(None), "corpora": data.contents}
-    write_json(path, {**asked, **read, "versions": versions})
+    write_json(path, {**asked, "order": data.order, "corpora": data.contents, "versions": versions, **plan})
 
 
 def _tokenizer(settings: Settings) -> TextTokenizer:

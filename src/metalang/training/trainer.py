@@ -1,17 +1,21 @@
 """Hugging Face's Trainer, with exact evaluation and tokens as the axis: what no flag and no callback gives."""
 
 import math
+from pathlib import Path
 from types import ModuleType
 from typing import Any
 
 import numpy as np
 import torch
+from accelerate.data_loader import DataLoaderShard
 from torch import nn
 from transformers import PrinterCallback, ProgressCallback, Trainer, TrainerState
 from transformers.trainer_utils import EvalPrediction
 
+from metalang.training.batches import RankBatches
 from metalang.training.callbacks.progress import Progress
 from metalang.training.callbacks.throughput import Throughput
+from metalang.training.counts import SourceCounts, log_keys
 
 
 class MetalangTrainer(Trainer):
@@ -19,13 +23,22 @@ class MetalangTrainer(Trainer):
 
     `evaluate` gives `eval_<name>_loss`, the mean over all predicted ids, whatever the batch size and the number of
     ranks, `eval_<name>_perplexity` and `eval_<name>_tokens`. Every log bears `tokens_seen`: the steps done, times
-    `tokens_per_step`, or (None: steps differ) the ids that were read, padding left out.
+    `tokens_per_step`, or (None: steps differ) the ids that were read, padding left out; and (`counts`) what was read of
+    each source: `source_<name>_windows`, `_tokens`, `_predicted_tokens`, `_epochs`.
     """
 
-    def __init__(self, *, objective: ModuleType, tokens_per_step: int | None, **arguments: Any) -> None:
+    def __init__(
+        self,
+        *,
+        objective: ModuleType,
+        tokens_per_step: int | None,
+        counts: SourceCounts | None = None,
+        **arguments: Any,
+    ) -> None:
         super().__init__(compute_loss_func=objective.loss, compute_metrics=_token_mean, **arguments)
         self._objective = objective
         self._tokens_per_step = tokens_per_step
+        self._counts = counts
         if tokens_per_step is None:
             self.args.include_num_input_tokens_seen = "non_padding"  # counted over all ranks, and kept in checkpoints
         self._throughput = Throughput(self._tokens_seen)
@@ -41,6 +54,28 @@ class MetalangTrainer(Trainer):
         """Of all optimizer steps but the first, all ranks together."""
         return self._throughput.tokens_per_second
 
+    def get_train_dataloader(self) -> DataLoaderShard:
+        """The Trainer's, but for the batches: accelerate 1.15 numbers every window that a resume leaves behind."""
+        loader = super().get_train_dataloader()
+        kept = ("collate_fn", "num_workers", "pin_memory", "prefetch_factor", "worker_init_fn")
+        more = ("multiprocessing_context", "persistent_workers", "in_order")
+        args = self.args
+        return DataLoaderShard(
+            loader.dataset,
+            device=loader.device,
+            batch_sampler=RankBatches(
+                len(loader.dataset), self._train_batch_size, rank=args.process_index, num_ranks=args.world_size
+            ),
+            **{name: getattr(loader, name) for name in (*kept, *more)},
+        )
+
+    def training_step(self, model: nn.Module, inputs: dict[str, Any], *arguments: Any, **named: Any) -> torch.Tensor:
+        """A step of the Trainer, behind which the predicted tokens of each source are counted."""
+        sources = inputs.pop("source", None)
+        if sources is not None and self._counts is not None:
+            self._counts.add(sources, inputs["labels"])
+        return super().training_step(model, inputs, *arguments, **named)
+
     def prediction_step(
         self, model: nn.Module, inputs: dict[str, Any], prediction_loss_only: bool, ignore_keys: list[str] | None = None
     ) -> tuple[None, torch.Tensor, torch.Tensor]:
@@ -51,11 +86,23 @@ class MetalangTrainer(Trainer):
             return None, *self._objective.window_losses(model(**inputs), labels)
 
     def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
-        """Logs, with `tokens_seen`, and with `tokens_per_second` beside a training loss."""
+        """Logs, with `tokens_seen` and the counts of sources, and with `tokens_per_second` beside a training loss."""
         logs["tokens_seen"] = self._tokens_seen(self.state)
+        if self._counts is not None:
+            logs.update(log_keys(self._counts.at(self.state.global_step, self._sum)))
         if "loss" in logs:
             logs.update(self._throughput.take())
         super().log(logs, start_time)
+
+    def leave_counts(self, folder: Path, step: int) -> None:
+        """Writes `data.json` of a checkpoint. All ranks call it."""
+        if self._counts is not None:
+            counts = self._counts.at(step, self._sum)
+            if self.is_world_process_zero():
+                self._counts.write(folder, step, counts)
+
+    def _sum(self, numbers: torch.Tensor) -> torch.Tensor:
+        return self.accelerator.reduce(numbers, reduction="sum")
 
     def _tokens_seen(self, state: TrainerState) -> int:
         if self._tokens_per_step is None:
