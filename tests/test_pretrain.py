@@ -290,8 +290,12 @@ def test_a_run_in_stages_may_be_made_longer_and_what_it_read_may_not_change(data
         (["--num_meta_lang_tokens", "40"], "identity needs 82 meta-language tokens and the model has 40"),
         (["--max_steps", "1000000", "--max_epochs", "1"], "epochs of 1 at most. Set max_epochs"),
         (["--data_paths", "missing.jsonl", "--data_ratios", "1"], "missing.jsonl"),
+        (
+            ["--data_paths", "configs/mixtures/dyck_then_english.yaml", "--data_ratios", "1"],
+            "describes all the data of a run (unit: tokens); give it as --data_config",
+        ),
     ],
-    ids=["sum", "number", "too_small", "epochs", "missing"],
+    ids=["sum", "number", "too_small", "epochs", "missing", "mixture"],
 )
 def test_a_run_that_cannot_be_is_refused_in_one_line(data, tmp_path, more, message):
     command = _command(data, tmp_path / "run", *more)

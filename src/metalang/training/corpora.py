@@ -62,6 +62,9 @@ def _sources(settings: Settings, tokenizer: TextTokenizer, *, is_resumed: bool) 
     """What --data_paths names, each opened as a corpus or, by --streaming True, as a stream of raw text."""
     data = settings.data
     named = named_paths(data.data_paths)
+    for _, path in named:
+        if is_token_mixture(path):
+            raise ConfigError(f"{path} describes all the data of a run (unit: tokens); give it as --data_config")
     streamed = {name: path for name, path in named if data.streaming and not is_corpus(path)}
     if data.streaming and not streamed:
         raise ConfigError("--streaming True has nothing to stream: all --data_paths are corpora; leave it out")
