@@ -15,4 +15,4 @@ torch=$(grep '^torch==' constraints-interop.txt)
   echo "install-interop: the package index offers no $torch+cpu, so here is the plain build" >&2
   "${install[@]}" "$torch"
 }
-"${install[@]}" megatron-core ai2-olmo-core datatrove datasets tokenizers humanize
+"${install[@]}" megatron-core ai2-olmo-core datatrove datasets litdata tokenizers humanize
