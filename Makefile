@@ -44,7 +44,7 @@ docs: install ## write docs/domains.md from the docstrings, and the JSON schema 
 bench-domains: install ## how fast the kernel of each preset is, beside a memory copy
 	python benchmarks/bench_domains.py
 
-bench-data: install ## how fast data is made and read, beside limits measured in the same run
+bench-data: install ## how fast data is made, beside limits measured in the same run
 	python benchmarks/bench_data.py
 
 bench-text: install ## how fast a JSONL file becomes token ids, beside bare gigatoken, tokenizers and datatrove

@@ -1,4 +1,4 @@
-"""How fast data is made and read, each beside a limit measured in the same run: `make bench-data`.
+"""How fast data is made, each beside a limit measured in the same run: `make bench-data`.
 
 Cases of a group run in turn, five times over; the median of each is shown, and its ratio to the group's limit.
 """
@@ -14,13 +14,10 @@ from pathlib import Path
 import numpy as np
 
 from metalang.building import TextBuild, build_corpus, domain_build
-from metalang.corpus import Corpus
 from metalang.domains import read_domain
-from metalang.mixing import Plan, Source, Stage, model_ids
 from metalang.text.sources import TextSource
 from metalang.text.tokenizer import load_tokenizer
 from metalang.text.train_tokenizer import train_tokenizer
-from metalang.training.dataset import PlanDataset
 
 ROUNDS = 5
 ROOT = Path(__file__).parents[1]
@@ -33,7 +30,6 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         _domains(Path(folder))
         _text(Path(folder))
-        _windows(Path(folder))
 
 
 def _domains(folder: Path) -> None:
@@ -84,28 +80,6 @@ def _text(folder: Path) -> None:
     _report("text corpus on disk, one core", num_tokens, {
         "tokenizers.encode_batch alone": lambda: backend.encode_batch(texts, add_special_tokens=False) and None,
         "build_corpus, reading included": lambda: build_corpus(build, folder / f"text{next(counter)}") and None,
-    })  # fmt: skip
-
-
-def _windows(folder: Path) -> None:
-    length, batch, batches = 1024, 16, 20
-    ids = model_ids(load_tokenizer(str(folder / "tokenizer")).id_space, [folder / "identity0"])
-    sources = [Source(name, folder / name, ids, length=length) for name in ("english", "identity0")]
-    dataset = PlanDataset(Plan(sources, [Stage((1, 1))], length=length, seed=0), batch * batches)
-    plain = np.memmap(Corpus(folder / "identity0").folder / "00000.bin", dtype=np.uint16, mode="r")
-    starts = np.random.default_rng(0).integers(0, len(plain) - length, batch * batches)
-
-    def sliced() -> None:
-        for start in starts:
-            plain[start : start + length].astype(np.int64)
-
-    def read() -> None:
-        for first in range(0, batch * batches, batch):
-            dataset.__getitems__(range(first, first + batch))
-
-    _report("windows of 1,024 in random order, one core", batch * batches * length, {
-        "memory map, sliced and cast": sliced,
-        "PlanDataset, ids and labels as tensors": read,
     })  # fmt: skip
 
 
