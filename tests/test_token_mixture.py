@@ -11,6 +11,7 @@ import yaml
 
 from metalang.building import LocalExecutor, build_corpus, domain_build
 from metalang.building.plan_report import describe_plan, plan_value
+from metalang.building.text_mixture import DatasetMixer
 from metalang.building.token_mixture import MixtureCorpora, is_token_mixture, read_token_mixture
 from metalang.corpus import Corpus
 from metalang.domains import read_domain
@@ -155,6 +156,8 @@ def test_a_faulty_source_is_refused_with_its_fault(tmp_path, part, message):
 def test_a_mixture_of_texts_is_another_kind(tmp_path):
     path = _written(tmp_path, {"datasets": [{"name": "a", "source": "pydoc:", "mix_ratio": 1.0}]})
     assert not is_token_mixture(path)
+    assert not is_token_mixture(_written(tmp_path, {"unit": "samples", "datasets": []}))
+    assert DatasetMixer(path, {"unit": "samples", **yaml.safe_load(path.read_text())}).validate_mixture()["is_valid"]
     assert not is_token_mixture(tmp_path / "corpus")
     assert is_token_mixture(_written(tmp_path, {"unit": "tokens", "datasets": []}))
 

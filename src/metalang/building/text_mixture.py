@@ -5,7 +5,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from pydantic import Field, model_validator
@@ -67,9 +67,10 @@ class Deduplicate(Spec):
 
 
 class TextMixture(Spec):
-    """A mixture of texts. A source that is short is read again, at most `max_epochs` times."""
+    """A mixture of texts in shares of documents. A source that is short is read again, at most `max_epochs` times."""
 
     metadata: Metadata = Metadata()
+    unit: Literal["samples"] = "samples"
     datasets: tuple[TextPart, ...]
     validation: Validation = Validation()
     deduplicate: Deduplicate = Deduplicate()
