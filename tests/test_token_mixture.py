@@ -154,10 +154,11 @@ def test_a_faulty_source_is_refused_with_its_fault(tmp_path, part, message):
 
 
 def test_a_mixture_of_texts_is_another_kind(tmp_path):
-    path = _written(tmp_path, {"datasets": [{"name": "a", "source": "pydoc:", "mix_ratio": 1.0}]})
-    assert not is_token_mixture(path)
-    assert not is_token_mixture(_written(tmp_path, {"unit": "samples", "datasets": []}))
-    assert DatasetMixer(path, {"unit": "samples", **yaml.safe_load(path.read_text())}).validate_mixture()["is_valid"]
+    texts = {"datasets": [{"name": "a", "source": "pydoc:", "mix_ratio": 1.0}]}
+    for value in (texts, {"unit": "samples"} | texts):
+        path = _written(tmp_path, value)
+        assert not is_token_mixture(path)
+        assert DatasetMixer.from_yaml(path).validate_mixture()["is_valid"]
     assert not is_token_mixture(tmp_path / "corpus")
     assert is_token_mixture(_written(tmp_path, {"unit": "tokens", "datasets": []}))
 
