@@ -20,10 +20,12 @@ from metalang.text.sources import TextSource
 from metalang.text.tokenizer import load_tokenizer
 from metalang.text.train_tokenizer import train_tokenizer
 from metalang.training.checkpoints import claim_output, mark_complete, newest_complete, require_unchanged
-from metalang.training.config import ModelArguments, parse_arguments, require_one_gpu
+from metalang.training.config import parse_arguments
 from metalang.training.dataset import EvaluationDataset, PlanDataset
 from metalang.training.deepspeed_json import check_deepspeed_json
 from metalang.training.environment import prepare_environment
+from metalang.training.flags import ModelArguments
+from metalang.training.flags.run import require_one_gpu
 from metalang.training.generation import continue_text
 from metalang.training.model import build_model, read_architecture
 from metalang.training.objectives import causal, cross_entropy

@@ -15,7 +15,8 @@ from metalang.errors import ConfigError
 from metalang.mixing import Plan, PlanSpec, Source, Stage, Stream, named_paths, parse_shares
 from metalang.text.sources import TextSource
 from metalang.text.tokenizer import TextTokenizer
-from metalang.training.config import DataArguments, Settings
+from metalang.training.config import Settings
+from metalang.training.flags import DataArguments
 from metalang.training.streams import open_stream
 
 CACHE = "tokenized"

@@ -18,7 +18,7 @@ from metalang.text.names import first_line, local_path
 from metalang.text.tokenizer import TextTokenizer
 
 if TYPE_CHECKING:  # it imports DeepSpeed, which writes to stdout; train/generate.py needs neither
-    from metalang.training.config import ModelArguments
+    from metalang.training.flags import ModelArguments
 
 _EMBEDDING_MULTIPLE = 128
 _REQUIRED_SIZES = ("hidden_size", "num_hidden_layers", "num_attention_heads")

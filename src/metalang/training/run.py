@@ -2,7 +2,6 @@
 
 import importlib.metadata
 import logging
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -75,9 +74,8 @@ def _leave_settings(settings: Settings, data: Feed) -> None:
         write_json(path, read_json(path) | plan)
         return
     path.parent.mkdir(parents=True, exist_ok=True)
-    asked = {"model": asdict(settings.model), "data": asdict(settings.data), "run": run.to_sanitized_dict()}
     versions = {name: importlib.metadata.version(name) for name in ("metalang", "torch", "transformers", "deepspeed")}
-    write_json(path, {**asked, "order": data.order, "corpora": data.contents, "versions": versions, **plan})
+    write_json(path, {**settings.record(), "order": data.order, "corpora": data.contents, "versions": versions, **plan})
 
 
 def _tokenizer(settings: Settings) -> TextTokenizer:

@@ -16,7 +16,8 @@ from metalang.text.encoding import Encoder, choose_encoder
 from metalang.text.readers import BadLines
 from metalang.text.sources import TextSource
 from metalang.text.tokenizer import TextTokenizer
-from metalang.training.config import DataArguments, RunArguments, Settings
+from metalang.training.config import Settings
+from metalang.training.flags import DataArguments, RunArguments
 
 STREAMS = "streams"
 _SAMPLED_BYTES = 2**24

@@ -1,0 +1,45 @@
+"""Flags: which model, with which ids."""
+
+from dataclasses import dataclass, field
+from typing import Literal
+
+from metalang.errors import ConfigError
+
+
+@dataclass
+class ModelArguments:
+    """Which model, with which ids."""
+
+    _argument_group_name = "the model"
+
+    model_name_or_path: str = field(
+        metadata={"help": "hub name, model folder, or an architecture: configs/models/pythia-14m.json"}
+    )
+    tokenizer_name: str | None = field(
+        default=None,
+        metadata={
+            "help": "tokenizer folder, tokenizer.json, SentencePiece .model or hub name; default: the model's own"
+        },
+    )
+    num_meta_lang_tokens: int = field(
+        default=0, metadata={"help": "tokens <meta_lang_0>, <meta_lang_1>, ... behind the text vocabulary"}
+    )
+    random_initialize: bool = field(
+        default=False, metadata={"help": "fresh weights, drawn from --seed, instead of the model's own"}
+    )
+    architecture: Literal["causal"] = field(default="causal", metadata={"help": "what is predicted from what"})
+
+    def __post_init__(self) -> None:
+        if self.num_meta_lang_tokens < 0:
+            raise ConfigError(f"--num_meta_lang_tokens {self.num_meta_lang_tokens} is no count; give 0 or more")
+        is_architecture = self.model_name_or_path.endswith(".json")
+        if is_architecture and not self.random_initialize:
+            raise ConfigError(
+                f"--model_name_or_path {self.model_name_or_path} is an architecture without weights; "
+                "set --random_initialize True, or name a model that has weights"
+            )
+        if is_architecture and self.tokenizer_name is None:
+            raise ConfigError(
+                f"--model_name_or_path {self.model_name_or_path} is an architecture without a tokenizer; "
+                "name one by --tokenizer_name"
+            )

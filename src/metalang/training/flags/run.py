@@ -1,0 +1,130 @@
+"""Flags: the run, all of `transformers.TrainingArguments` and ours."""
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import deepspeed
+import torch
+from transformers import TrainingArguments
+from transformers.trainer_utils import SaveStrategy
+
+from metalang.errors import ConfigError
+from metalang.training.deepspeed_json import check_deepspeed_json
+
+_MAX_SEED = 2**32 - 1  # numpy's
+
+
+@dataclass
+class RunArguments(TrainingArguments):
+    """transformers' flags with three defaults of ours (the order is the mixture's, a NaN is shown), and two flags."""
+
+    _argument_group_name = "the run: two flags of ours and all of transformers.TrainingArguments"
+
+    train_sampling_strategy: str = field(
+        default="sequential", metadata={"help": "sequential: the mixture decides the order, nothing shuffles it again"}
+    )
+    logging_nan_inf_filter: bool = field(
+        default=False, metadata={"help": "leave NaN and Inf out of logged losses (transformers' default: True)"}
+    )
+    remove_unused_columns: bool = field(
+        default=False, metadata={"help": "of no use here: windows have no other columns"}
+    )
+    gather_weights: bool = field(
+        default=True, metadata={"help": "end with a complete Hugging Face model folder in --output_dir"}
+    )
+    rebase_data: bool = field(
+        default=False,
+        metadata={
+            "help": "with --resume_training: go on although the plan of the data differs from the one of the "
+            "checkpoint; what differs is logged"
+        },
+    )
+    resume_training: bool = field(
+        default=False,
+        metadata={"help": "continue from the newest complete checkpoint in --output_dir, if there is one"},
+    )
+
+    def __post_init__(self) -> None:
+        self._check_sizes()
+        self._check_data_order()
+        self._check_checkpoints()
+        if self.label_smoothing_factor:
+            raise ConfigError("--label_smoothing_factor has no effect on our loss; leave it at 0")
+        if isinstance(self.deepspeed, str):
+            check_deepspeed_json(Path(self.deepspeed), gather_weights=self.gather_weights)
+        super().__post_init__()
+        require_one_gpu(self.n_gpu)
+        if self.deepspeed and self.use_cpu and torch.distributed.is_initialized():
+            # transformers 5.23 tells DeepSpeed of the ranks on GPUs only; ZeRO-3 asks for them when a model is made.
+            deepspeed.init_distributed(dist_backend="gloo", auto_mpi_discovery=False, verbose=False)
+
+    def _check_sizes(self) -> None:
+        if self.max_steps < 1:
+            raise ConfigError("--max_steps is needed: the length of the run in optimizer steps, such as 10000")
+        for flag, count in (
+            ("per_device_train_batch_size", self.per_device_train_batch_size),
+            ("per_device_eval_batch_size", self.per_device_eval_batch_size),
+            ("gradient_accumulation_steps", self.gradient_accumulation_steps),
+        ):
+            if count < 1:
+                raise ConfigError(f"--{flag} {count} is no count; give 1 or more, such as 8")
+        if self.auto_find_batch_size:
+            raise ConfigError(
+                "--auto_find_batch_size True would change the batch, and with it the data, under way; leave it at "
+                "False and lower --per_device_train_batch_size until it fits"
+            )
+
+    def _check_data_order(self) -> None:
+        for flag, seed in (("seed", self.seed), ("data_seed", self.data_seed)):
+            if seed is not None and not 0 <= seed <= _MAX_SEED:
+                raise ConfigError(f"--{flag} {seed} is no seed; give 0 to {_MAX_SEED}, such as 42")
+        if self.train_sampling_strategy != "sequential":
+            raise ConfigError(
+                f"--train_sampling_strategy {self.train_sampling_strategy} would shuffle what the mixture has ordered; "
+                "leave it at sequential"
+            )
+        if self.ignore_data_skip:
+            raise ConfigError(
+                "--ignore_data_skip True would train again on the first windows after a resume; leave it at False"
+            )
+
+    def _check_checkpoints(self) -> None:
+        if not self.output_dir:
+            raise ConfigError("--output_dir is needed: the folder of the run, such as runs/baseline")
+        if not self.gather_weights and self.save_strategy in ("no", SaveStrategy.NO):
+            raise ConfigError("--gather_weights False with --save_strategy no would leave nothing; change one of them")
+        if self.resume_training and not self.deepspeed:
+            raise ConfigError(
+                "--resume_training True needs --deepspeed: without it transformers 5.23 starts with a fresh output "
+                "head; add --deepspeed configs/ds/zero2.json"
+            )
+        if self.save_total_limit is not None and self.save_total_limit < 2:
+            raise ConfigError(
+                f"--save_total_limit {self.save_total_limit} would leave no complete checkpoint between two saves; "
+                "give 2 or more, or leave it out to keep all"
+            )
+        if self.load_best_model_at_end and self.metric_for_best_model is None:
+            raise ConfigError(
+                "--load_best_model_at_end True needs --metric_for_best_model: there is no loss of all evaluations "
+                "together; give <eval name>_loss, such as wikitext-2_loss for --nl_eval_data_path wikitext-2"
+            )
+
+    @property
+    def order_seed(self) -> int:
+        """Names the order of the windows: --data_seed, or --seed where that is not given."""
+        return self.seed if self.data_seed is None else self.data_seed
+
+    @property
+    def windows_per_step(self) -> int:
+        """The global batch, in windows."""
+        return self.per_device_train_batch_size * self.gradient_accumulation_steps * self.world_size
+
+
+def require_one_gpu(num_gpus: int) -> None:
+    """Raises ConfigError for a process that has several GPUs: DataParallel would split no data, but repeat it."""
+    if num_gpus > 1:
+        slots = ",".join(str(slot) for slot in range(num_gpus))
+        raise ConfigError(
+            f"one process has {num_gpus} GPUs and would repeat data on them; start one process a GPU, "
+            f"deepspeed --include localhost:{slots} train/pretrain.py FLAGS, or set CUDA_VISIBLE_DEVICES=0"
+        )
