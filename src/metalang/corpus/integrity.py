@@ -92,16 +92,39 @@ class FirstReads:
         ends = np.cumsum([0, *(len(file.blocks) for file in files)]).tolist()
         self._begins = {file.name: begin for file, begin in zip(files, ends, strict=False)}
         # Anonymous shared memory: it has no name, so none stays behind, and as an array it can be pickled.
-        self._verified = np.frombuffer(mmap.mmap(-1, max(1, ends[-1])), dtype=np.bool_)
+        # The last one stands for blocks of files that are not there.
+        self._verified = np.frombuffer(mmap.mmap(-1, ends[-1] + 1), dtype=np.bool_)
+        self._verified[-1] = True
 
     def of(self, file: FileEntry, content: np.ndarray) -> "FirstReadsOfFile":
         """Those of one file, mapped whole as `content`."""
         begin = self._begins[file.name]
         return FirstReadsOfFile(self._folder, file, content, self._verified[begin : begin + len(file.blocks)])
 
+    def are_verified(self, files: Sequence[FileEntry | None], itemsize: int) -> "BlocksAreVerified":
+        """For many places at once, in these files, whose elements have `itemsize` bytes."""
+        absent = len(self._verified) - 1
+        begins = [absent if file is None else self._begins[file.name] for file in files]
+        sizes = [2**62 if file is None else BLOCK_BYTES // itemsize for file in files]
+        return BlocksAreVerified(np.array(begins), np.array(sizes), self._verified)
+
     def require_all(self, file: FileEntry) -> None:
         """Raises CorpusError where a file has a damaged block."""
         self.of(file, np.memmap(self._folder / file.name, dtype=np.uint8, mode="r")).require(0, file.bytes)
+
+
+@dataclass(frozen=True)
+class BlocksAreVerified:
+    """Whether elements of some files lie in blocks that have been verified. `begins`, `sizes` (files,) int64: where the
+    blocks of a file begin in `verified`, and how many elements a block has."""
+
+    begins: np.ndarray
+    sizes: np.ndarray
+    verified: np.ndarray
+
+    def at(self, numbers: np.ndarray, places: np.ndarray) -> np.ndarray:
+        """(n,) bool, for the elements at `places` (n,) of the files `numbers` (n,)."""
+        return self.verified[self.begins[numbers] + places // self.sizes[numbers]]
 
 
 class FirstReadsOfFile:

@@ -6,14 +6,15 @@ from pathlib import Path
 
 import numpy as np
 
-from metalang.corpus.integrity import FirstReads, require_sizes, verify_files
-from metalang.corpus.layout import DOCUMENT, lengths_in_index
+from metalang.corpus.integrity import BlocksAreVerified, FirstReads, require_sizes, verify_files
+from metalang.corpus.layout import BLOCK_BYTES, DOCUMENT, lengths_in_index
 from metalang.corpus.manifest import REBUILD, Manifest, ShardEntry, read_manifest
 from metalang.errors import CorpusError
 
 _MAX_OPEN_SHARDS = 64
 _BLOCK_IDS = 2**22
 _RANGES_AT_ONCE = 64
+_SHORTER_THAN_A_BLOCK = BLOCK_BYTES // 4  # ids of a range that lies in two blocks at most
 _AS_STORED = np.empty(0, dtype=np.int64)
 _LIKE = {1: np.empty(0, dtype=np.uint8), 2: np.empty(0, dtype=np.uint16), 4: np.empty(0, dtype=np.int32)}
 """By the bytes of an element, an array of its type."""
@@ -113,9 +114,8 @@ class Corpus:
         shards = {number: self._shard(number) for number in set(numbers.tolist())}  # open until all is copied
         whole = starts + ids.shape[1] <= self._token_ends[numbers]
         if self._verify_reads:
-            for number, place, is_whole in zip(numbers.tolist(), within.tolist(), whole.tolist(), strict=True):
-                if is_whole:
-                    shards[number].verify(place, place + ids.shape[1])
+            for row in np.flatnonzero(whole & ~self._are_verified(numbers, within, ids.shape[1])).tolist():
+                shards[numbers[row]].verify(int(within[row]), int(within[row]) + ids.shape[1])
         at = np.array([shards[number].addresses for number in numbers.tolist()], dtype=np.int64)
         is_right = copy_ids(
             np.where(whole, at[:, 0] + within * self._dtype.itemsize, 0), _LIKE[self._dtype.itemsize], table, ids
@@ -126,6 +126,22 @@ class Corpus:
             is_right = is_right and (not len(table) or int(stored.max()) < len(table))
             ids[row] = table.take(stored, mode="clip") if len(table) else stored
         return is_right
+
+    def _are_verified(self, numbers: np.ndarray, starts: np.ndarray, length: int) -> np.ndarray:
+        """Whether all blocks of ranges of shards are known to be right, (n,) bool."""
+        if length > _SHORTER_THAN_A_BLOCK:
+            return np.zeros(len(starts), dtype=np.bool_)
+        ends = starts + length - 1
+        return np.logical_and.reduce([known.at(numbers, at) for known in self._known for at in (starts, ends)])
+
+    @cached_property
+    def _known(self) -> tuple[BlocksAreVerified, BlocksAreVerified]:
+        """Of the ids, and of the masks, of all shards."""
+        files = [entry.files for entry in self._entries]
+        return (
+            self._first_reads.are_verified([of["bin"] for of in files], self._dtype.itemsize),
+            self._first_reads.are_verified([of.get("loss") for of in files], 1),
+        )
 
     def _around(self, start: int, length: int) -> tuple[np.ndarray, np.ndarray]:
         """A range that may go on from the end of the corpus to its beginning."""
