@@ -30,6 +30,7 @@ setup(
     python_requires=">=3.10",
     package_dir={"": "src"},
     packages=find_packages("src"),
+    package_data={"metalang.comparison": ["page.html"]},
     cmdclass={"build_py": BuildWithHook},
     install_requires=[
         "accelerate>=1.10",

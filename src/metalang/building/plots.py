@@ -8,13 +8,12 @@ from typing import Any
 import numpy as np
 from tqdm import tqdm
 
+from metalang.colors import COLORS
 from metalang.corpus import Corpus
 from metalang.corpus.statistics import Statistics, statistics_of, stretches
 from metalang.errors import ConfigError
 from metalang.files import written
 
-_COLORS = ("#0072b2", "#e69f00", "#009e73", "#cc79a7", "#56b4e9", "#d55e00", "#7f7f7f", "#000000")
-"""Okabe & Ito 2008, with grey for their yellow, which a white ground swallows."""
 _INK, _FAINT = "#333333", "#e4e4e4"
 _POINTS = 300
 _BINS_PER_DOUBLING = 4
@@ -29,8 +28,8 @@ def plot_corpora(named: Sequence[tuple[str, str]], output: Path, *, max_tokens: 
     Of each corpus at most `max_tokens` ids are read. Raises ConfigError for more than eight corpora, and for an output
     that cannot be a PNG file.
     """
-    if len(named) > len(_COLORS):
-        raise ConfigError(f"{len(named)} corpora do not fit into one picture; give {len(_COLORS)} at the most")
+    if len(named) > len(COLORS):
+        raise ConfigError(f"{len(named)} corpora do not fit into one picture; give {len(COLORS)} at the most")
     if output.suffix != ".png" or output.is_dir():
         raise ConfigError(f"--output {output} is no name of a PNG file; give one such as corpora.png")
     if not output.parent.is_dir():
@@ -65,7 +64,7 @@ def _drawn(found: _Found, samples: dict[str, str]) -> Any:
     _draw_distances(distances, found)
     _draw_order(order, found)
     columns = -(-len(found) // -(-len(found) // 3))
-    swatches = [Patch(color=color) for color in _COLORS[: len(found)]]
+    swatches = [Patch(color=color) for color in COLORS[: len(found)]]
     figure.legend(swatches, samples.values(), loc="outside upper center", ncols=columns, frameon=False)
     return figure
 
@@ -162,7 +161,7 @@ def _draw_order(axes: Any, found: _Found) -> None:
 def _styles(found: _Found) -> Any:
     """(name, statistics), color, line width of each corpus: later lines are thinner, so that none hides another."""
     widths = np.linspace(1.5 + min(len(found) - 1, 4) * 0.9, 1.5, len(found))
-    return zip(found.items(), _COLORS, widths, strict=False)
+    return zip(found.items(), COLORS, widths, strict=False)
 
 
 def _doubling_edges(longest: int) -> np.ndarray:

@@ -1,0 +1,99 @@
+"""Runs that differ in their seed alone are one group; how groups differ from the baseline's."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from metalang.comparison.curves import Curve, curve, mean_curve
+from metalang.comparison.runs import Run
+from metalang.errors import ConfigError
+
+_NAMES = {"output_dir", "run_name", "seed", "data_seed", "resume_training", "config", "log_dir", "project"}
+"""Flags that tell runs of a group apart, and what only names places."""
+
+_HABITS = {
+    "report_to", "disable_tqdm", "save_strategy", "save_steps", "save_total_limit", "logging_steps", "logging_strategy",
+    "eval_strategy", "eval_steps", "eval_on_start", "eval_delay", "per_device_eval_batch_size", "gather_weights",
+    "dataloader_num_workers", "dataloader_prefetch_factor", "verify_reads", "tokenizer_backend", "log_level",
+    "hard_stop", "sample_steps", "sample_prompts", "skip_memory_metrics", "include_num_input_tokens_seen",
+}  # fmt: skip
+"""Flags that change neither a token nor a weight."""
+
+_DATA = {
+    "data_paths", "data_ratios", "data_config", "prepared_data", "num_meta_lang_tokens", "corpora", "streaming",
+    "text_field", "sample_by", "on_bad_line",
+}  # fmt: skip
+"""Flags that say together what is read: they count as one difference."""
+
+
+@dataclass(frozen=True)
+class Difference:
+    """A flag, what the baseline has and what the other group has; `aspect`: what it is a part of, "" for habits."""
+
+    flag: str
+    baseline: Any
+    other: Any
+
+    @property
+    def aspect(self) -> str:
+        """What differs with this flag: the data as a whole, the flag itself, or ("") nothing that the model sees."""
+        if self.flag in _HABITS:
+            return ""
+        return "the data" if self.flag in _DATA else self.flag.partition(":")[0]
+
+
+@dataclass(frozen=True)
+class Group:
+    """Runs of one configuration, in the order of their seeds."""
+
+    name: str
+    runs: tuple[Run, ...]
+
+    def curves(self, metric: str, half_life: float = 0) -> list[Curve]:
+        """A smoothed curve for each run that logged the metric."""
+        found = [curve(run, metric) for run in self.runs]
+        return [each.smoothed(half_life) for each in found if each is not None]
+
+    def mean(self, metric: str, half_life: float = 0) -> Curve | None:
+        """The mean over seeds of the smoothed curves."""
+        curves = self.curves(metric, half_life)
+        return mean_curve(curves) if curves else None
+
+
+def grouped(runs: Sequence[Run]) -> list[Group]:
+    """Groups in the order of their first runs. Raises ConfigError where two runs of a group have one seed."""
+    members: dict[str, list[Run]] = {}
+    for run in runs:
+        members.setdefault(repr(sorted(_config(run).items(), key=lambda item: item[0])), []).append(run)
+    names = [group[0].stem for group in members.values()]
+    groups = []
+    for name, group in zip(names, members.values(), strict=True):
+        seeds = [(run.seed, run.flags.get("data_seed")) for run in group]
+        for run, seed in zip(group, seeds, strict=True):
+            if seeds.count(seed) > 1:
+                raise ConfigError(
+                    f"{run.name} and another run have the same flags and the seed {run.seed}: they are one run twice; "
+                    "give one of them"
+                )
+        label = name if names.count(name) == 1 else group[0].name
+        groups.append(Group(label, tuple(sorted(group, key=lambda run: run.seed))))
+    return groups
+
+
+def differences(baseline: Group, other: Group) -> list[Difference]:
+    """What the runs of two groups were asked for differently, seeds and names of places left out."""
+    then, now = _config(baseline.runs[0]), _config(other.runs[0])
+    return [
+        Difference(flag, then.get(flag), now.get(flag))
+        for flag in dict.fromkeys((*then, *now))
+        if then.get(flag) != now.get(flag)
+    ]
+
+
+def _config(run: Run) -> dict[str, Any]:
+    """The flags of a run; its corpora by their content, wherever they lay."""
+    flags = {flag: value for flag, value in run.flags.items() if flag not in _NAMES}
+    if run.corpora:
+        flags.pop("data_paths", None)
+        flags = {"corpora": dict(run.corpora), **flags}
+    return flags | {f"version:{name}": version for name, version in run.versions.items()}

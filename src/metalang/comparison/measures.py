@@ -1,0 +1,128 @@
+"""What came of a group of runs beside the baseline, in numbers."""
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+
+from metalang.comparison.curves import Curve, curve
+from metalang.comparison.groups import Group
+from metalang.comparison.runs import Run
+
+
+@dataclass(frozen=True)
+class Final:
+    """Last values of a metric over the runs of a group: mean, standard deviation (n - 1; nan for one run), number."""
+
+    mean: float
+    spread: float
+    number: int
+
+
+@dataclass(frozen=True)
+class Saved:
+    """How far a group comes with fewer tokens than the baseline.
+
+    `level`: the baseline's final smoothed loss, and `baseline_tokens` where it first has it. `tokens`: where the group
+    first has it, None for never; `synthetic` of them are of artificial languages, those of an earlier run that it
+    began from among them.
+    """
+
+    level: float
+    baseline_tokens: float
+    tokens: float | None
+    synthetic: float
+
+    @property
+    def efficiency(self) -> float | None:
+        """1 - (natural tokens to the level) / (the baseline's tokens to it): the artificial ones are for free."""
+        return None if self.tokens is None else 1 - (self.tokens - self.synthetic) / self.baseline_tokens
+
+    @property
+    def efficiency_of_all(self) -> float | None:
+        """1 - (all tokens to the level) / (the baseline's tokens to it)."""
+        return None if self.tokens is None else 1 - self.tokens / self.baseline_tokens
+
+    @property
+    def substitution(self) -> float | None:
+        """Natural tokens saved by an artificial one: (baseline's - natural) / artificial, the marginal rate of
+        substitution (after Hu et al. 2025, arXiv 2502.19249); None where there are none."""
+        if self.tokens is None or not self.synthetic:
+            return None
+        return (self.baseline_tokens - (self.tokens - self.synthetic)) / self.synthetic
+
+
+def final(group: Group, metric: str) -> Final | None:
+    """The last values of a metric, or None where no run has any."""
+    values = np.array([each.final for each in group.curves(metric)])
+    if not len(values):
+        return None
+    return Final(float(values.mean()), float(values.std(ddof=1)) if len(values) > 1 else math.nan, len(values))
+
+
+def saved(baseline: Group, group: Group, metric: str, half_life: float) -> Saved | None:
+    """Tokens to the baseline's final loss, by the means over seeds of smoothed curves; None where one has none."""
+    theirs, ours = baseline.mean(metric, half_life), group.mean(metric, half_life)
+    if theirs is None or ours is None:
+        return None
+    level = theirs.final
+    needed = theirs.first_at_most(level)
+    assert needed is not None, "a curve reaches its own end"
+    first = ours.first_at_most(level)
+    before = before_this_run(group.runs[0])
+    if first is None:
+        return Saved(level, needed, None, 0.0)
+    inside = np.mean([_synthetic_until(run, first) for run in group.runs])
+    return Saved(level, needed, first + before, float(inside) + before)
+
+
+def before_this_run(run: Run) -> float:
+    """Tokens of the artificial languages that the run which it was begun from (`--init_from`) had read."""
+    return float(run.flags.get("init_from_tokens") or 0)
+
+
+def _synthetic_until(run: Run, tokens: float) -> float:
+    """Artificial tokens among the first `tokens` of a run, by what it logged as `tokens_seen_meta`."""
+    found: Curve | None = curve(run, "tokens_seen_meta")
+    if found is None:
+        return 0.0
+    at, read = np.concatenate([[0.0], found.tokens]), np.concatenate([[0.0], found.values])
+    return float(np.interp(tokens, at, read))
+
+
+def speed(group: Group) -> float | None:
+    """The median over all logs of tokens/s, or None where none was logged."""
+    logged = [log["tokens_per_second"] for run in group.runs for log in run.logs if "tokens_per_second" in log]
+    return float(np.median(logged)) if logged else None
+
+
+def sign_test(baseline: Group, group: Group, metrics: tuple[str, ...]) -> tuple[int, int, float] | None:
+    """(pairs in which the group's final loss is lower, pairs that differ, two-sided p) over seeds that both have, and
+    metrics; None without such a pair. The p is exact: that of as many heads or more, either side, of a fair coin.
+
+    Pairs of one seed and several evaluations are not independent: with more than one metric p is a lower bound.
+    """
+    theirs = {run.seed: run for run in baseline.runs}
+    pairs = [
+        (curve(theirs[run.seed], metric), curve(run, metric))
+        for run in group.runs
+        if run.seed in theirs
+        for metric in metrics
+    ]
+    signs = [ours.final - base.final for base, ours in pairs if base is not None and ours is not None]
+    differing = [sign for sign in signs if sign != 0]
+    if not signs:
+        return None
+    lower = sum(sign < 0 for sign in differing)
+    return lower, len(differing), two_sided(lower, len(differing))
+
+
+def two_sided(successes: int, number: int) -> float:
+    """The exact p of the sign test.
+
+    >>> two_sided(3, 3), two_sided(5, 10), two_sided(0, 0)
+    (0.25, 1.0, 1.0)
+    """
+    most = max(successes, number - successes)
+    tail = sum(math.comb(number, count) for count in range(most, number + 1)) / 2**number
+    return min(1.0, 2 * tail)

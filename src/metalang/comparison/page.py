@@ -1,0 +1,115 @@
+"""The page of a comparison: one HTML file that needs nothing else."""
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from importlib.resources import files
+from typing import Any
+
+from jinja2 import Environment, StrictUndefined
+
+from metalang.comparison.groups import Difference, Group
+from metalang.comparison.measures import Final, Saved
+
+
+@dataclass(frozen=True)
+class Row:
+    """What the page says of a group."""
+
+    group: Group
+    is_baseline: bool
+    tokens: int
+    final: Final
+    saved: Saved | None
+    sign_test: tuple[int, int, float] | None
+    num_metrics: int
+    speed: float | None
+    differences: tuple[Difference, ...]
+
+    @property
+    def aspects(self) -> tuple[str, ...]:
+        """In how many respects it is another run than the baseline: what a fair comparison has one of."""
+        return tuple(dict.fromkeys(each.aspect for each in self.differences if each.aspect))
+
+
+def page(
+    title: str,
+    baseline: Group,
+    rows: Sequence[Row],
+    metric: str,
+    smoothing: str,
+    figures: Mapping[str, str],
+    metrics: Sequence[str],
+    colors: Mapping[str, str],
+) -> str:
+    """HTML with the verdicts, the table, `figures` (SVG by metric) and what differs."""
+    environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
+    environment.filters |= {"size": _size, "percent": _percent, "plain": _plain}
+    template = environment.from_string(files("metalang.comparison").joinpath("page.html").read_text(encoding="utf-8"))
+    others = [row for row in rows if not row.is_baseline]
+    (base,) = (row for row in rows if row.is_baseline)
+    return template.render(
+        title=title,
+        base=base,
+        rows=[base, *others],
+        verdicts=[(row.group.name, verdict(base, row)) for row in others],
+        warnings=[(row.group.name, row.aspects) for row in others if len(row.aspects) > 1],
+        same=[row.group.name for row in others if not row.aspects],
+        metric=metric,
+        smoothing=smoothing,
+        figures=figures,
+        metrics=metrics,
+        colors={name: "var(--ink)" if name == baseline.name else color for name, color in colors.items()},
+    )
+
+
+def verdict(base: Row, row: Row) -> str:
+    """One sentence: how far the final losses lie apart, whether seeds agree, how many tokens it saves."""
+    apart = row.final.mean - base.final.mean
+    text = f"ends {abs(apart):.4f} nats {'below' if apart < 0 else 'above'} the baseline"
+    if row.sign_test is not None and row.sign_test[1]:
+        lower, of, p = row.sign_test
+        text += f"; lower in {lower} of {of} pairs, p = {p:.3g}"
+    if row.saved is None:
+        return text + "."
+    if row.saved.tokens is None:
+        return text + "; never reaches the baseline's final loss."
+    text += f"; needs {_fewer(row.saved.efficiency)} natural tokens for the baseline's final loss"
+    if row.saved.synthetic:
+        text += f", and {_fewer(row.saved.efficiency_of_all)} tokens in all"
+    return text + "."
+
+
+def _fewer(share: float | None) -> str:
+    assert share is not None, "the level is reached"
+    return f"{abs(share):.1%} {'fewer' if share >= 0 else 'more'}"
+
+
+def _size(number: float | None) -> str:
+    """Three digits of a number of tokens.
+
+    >>> _size(78_643_200), _size(950), _size(None)
+    ('78.6M', '950', 'never')
+    """
+    if number is None:
+        return "never"
+    for unit, name in ((1e12, "T"), (1e9, "B"), (1e6, "M"), (1e3, "K")):
+        if number >= unit:
+            return f"{number / unit:.3g}{name}"
+    return f"{number:.0f}"
+
+
+def _percent(share: float | None) -> str:
+    return "never" if share is None else f"{share:+.1%}".replace("-", "−")
+
+
+def _plain(value: Any) -> str:
+    if value is None:
+        return "not given"
+    if isinstance(value, float) and math.isnan(value):
+        return ""
+    if isinstance(value, dict):
+        return ", ".join(f"{key} {each}" for key, each in value.items())
+    if isinstance(value, list | tuple):
+        return " ".join(map(str, value)) or "none"
+    return str(value)

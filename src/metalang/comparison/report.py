@@ -1,0 +1,182 @@
+"""The comparison as files: a page, a PNG for each metric, two tables."""
+
+import csv
+import io
+import math
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from metalang.comparison.curves import curve
+from metalang.comparison.drawing import draw, group_colors, inline_svg, save_png
+from metalang.comparison.groups import Group, differences, grouped
+from metalang.comparison.measures import final, saved, sign_test, speed
+from metalang.comparison.page import Row, page
+from metalang.comparison.runs import Run, read_runs
+from metalang.errors import ConfigError
+from metalang.files import written
+
+_DEFAULT_HALF_LIFE = 0.02  # of the baseline's tokens
+
+
+def compare(
+    places: Sequence[str],
+    *,
+    baseline: str,
+    output_dir: str,
+    metric: str | None = None,
+    half_life: float | None = None,
+    title: str = "Runs compared",
+) -> Path:
+    """Writes `index.html`, `<metric>.png`, `comparison.csv` and `curves.csv` into `output_dir`; gives the page's path.
+
+    Runs that differ in their seed alone are one group; `baseline` is the name of a run, of a group, or the place of
+    one. `metric`: by which tokens are counted; by default the first evaluation that all runs have, else the training
+    loss. `half_life`: of the smoothing, in tokens; by default a fiftieth of the baseline's for training losses, and
+    none for evaluations, which are means over a whole set. Raises ConfigError for runs that cannot be compared.
+    """
+    places = [*places] if baseline in places or not _is_place(baseline) else [*places, baseline]
+    groups = grouped(read_runs(places))
+    base = _baseline(groups, baseline)
+    chosen = _metric(groups, metric)
+    spans = _half_lives(groups, base, half_life)
+    folder = Path(output_dir)
+    if folder.exists() and not folder.is_dir():
+        raise ConfigError(f"--output_dir {folder} is a file; give a folder")
+    folder.mkdir(parents=True, exist_ok=True)
+    rows = [_row(base, group, chosen, spans[chosen]) for group in groups]
+    colors = group_colors(groups, base)
+    metrics = _shared_metrics(groups)
+    figures = {name: draw(groups, name, spans[name], colors) for name in metrics}
+    for name, figure in figures.items():
+        save_png(figure, folder / f"{name}.png")
+    _write(folder / "comparison.csv", _numbers(groups, rows, metrics))
+    _write(folder / "curves.csv", _curves(groups, metrics, spans))
+    svgs = {name: inline_svg(figure, name) for name, figure in figures.items()}
+    _write(folder / "index.html", page(title, base, rows, chosen, _said(spans[chosen]), svgs, metrics, colors))
+    return folder / "index.html"
+
+
+def _half_lives(groups: Sequence[Group], base: Group, wanted: float | None) -> dict[str, float]:
+    """Of the smoothing of each metric, in tokens."""
+    tokens = max(run.logs[-1]["tokens_seen"] for run in base.runs)
+    names = {name for group in groups for run in group.runs for name in run.metrics}
+    default = {name: 0.0 if name.startswith("eval_") else _DEFAULT_HALF_LIFE * tokens for name in names}
+    return default if wanted is None else dict.fromkeys(names, wanted)
+
+
+def _said(half_life: float) -> str:
+    return f"smoothed with a half-life of {half_life:,.0f} tokens" if half_life else "as it was evaluated"
+
+
+def _is_place(text: str) -> bool:
+    return text.startswith("wandb:") or Path(text).exists()
+
+
+def _baseline(groups: Sequence[Group], wanted: str) -> Group:
+    """The group of that name, or that has a run of that name, or that lies there."""
+    inside = {run.name for run in read_runs([wanted])} if _is_place(wanted) else set()
+    for group in groups:
+        names = {group.name, *(run.name for run in group.runs)}
+        if wanted in names or inside & names:
+            return group
+    known = ", ".join(group.name for group in groups)
+    raise ConfigError(f"--baseline {wanted} is none of the runs; give one of {known}")
+
+
+def _shared_metrics(groups: Sequence[Group]) -> list[str]:
+    """What at least two groups logged (all of it, where there is one group), in the order of their logs."""
+    found: dict[str, int] = {}
+    for group in groups:
+        for name in dict.fromkeys(name for run in group.runs for name in run.metrics):
+            found[name] = found.get(name, 0) + 1
+    return [name for name, count in found.items() if count > 1 or len(groups) == 1]
+
+
+def _metric(groups: Sequence[Group], wanted: str | None) -> str:
+    runs: list[Run] = [run for group in groups for run in group.runs]
+    shared = [name for name in runs[0].metrics if all(name in run.metrics for run in runs)]
+    if wanted is None and shared:
+        named = [name for name in shared if name != "eval_loss"]
+        return (named or shared)[0]
+    if wanted in shared:
+        return str(wanted)
+    said = f"--metric {wanted} is not" if wanted else "no loss is"
+    raise ConfigError(
+        f"{said} logged by all of the {len(runs)} runs; all of them have: {', '.join(shared) or 'none'}. "
+        "Compare runs that were evaluated on the same"
+    )
+
+
+def _row(base: Group, group: Group, metric: str, half_life: float) -> Row:
+    ending = final(group, metric)
+    assert ending is not None, "all runs have the metric"
+    evaluations = tuple(name for name in group.runs[0].metrics if name.startswith("eval_") and name != "eval_loss")
+    tests = evaluations if metric in evaluations else (metric,)
+    return Row(
+        group=group,
+        is_baseline=group is base,
+        tokens=max(run.logs[-1]["tokens_seen"] for run in group.runs),
+        final=ending,
+        saved=None if group is base else saved(base, group, metric, half_life),
+        sign_test=None if group is base else sign_test(base, group, tests),
+        num_metrics=len(tests),
+        speed=speed(group),
+        differences=tuple(differences(base, group)),
+    )
+
+
+def _numbers(groups: Sequence[Group], rows: Sequence[Row], metrics: Sequence[str]) -> str:
+    lines: list[tuple[Any, ...]] = [("group", "metric", "quantity", "value")]
+    for row in rows:
+        name = row.group.name
+        for metric in metrics:
+            ending = final(row.group, metric)
+            if ending is not None:
+                lines += [(name, metric, "final", ending.mean), (name, metric, "spread", ending.spread)]
+                lines += [(name, metric, "runs", ending.number)]
+        lines.append((name, "", "tokens", row.tokens))
+        lines.append((name, "", "tokens_per_second", row.speed))
+        if row.saved is not None:
+            lines += [
+                (name, "", "tokens_to_baseline", row.saved.tokens),
+                (name, "", "token_efficiency", row.saved.efficiency),
+                (name, "", "token_efficiency_of_all", row.saved.efficiency_of_all),
+                (name, "", "marginal_rate_of_substitution", row.saved.substitution),
+            ]
+        if row.sign_test is not None:
+            lines += [
+                (name, "", f"sign_test_{what}", of)
+                for what, of in zip("lower of p".split(), row.sign_test, strict=True)
+            ]
+    return _csv(lines)
+
+
+def _curves(groups: Sequence[Group], metrics: Sequence[str], spans: dict[str, float]) -> str:
+    lines: list[tuple[Any, ...]] = [("group", "run", "seed", "metric", "tokens", "value", "smoothed")]
+    for group in groups:
+        for run in group.runs:
+            for metric in metrics:
+                found = curve(run, metric)
+                if found is None:
+                    continue
+                smooth = found.smoothed(spans[metric])
+                points = zip(found.tokens.tolist(), found.values.tolist(), smooth.values.tolist(), strict=True)
+                lines += [(group.name, run.name, run.seed, metric, int(at), *values) for at, *values in points]
+    return _csv(lines)
+
+
+def _write(path: Path, text: str) -> None:
+    with written(path) as file:
+        file.write(text.encode())
+
+
+def _csv(lines: Sequence[tuple[Any, ...]]) -> str:
+    """Numbers with all their digits; what is not there is empty."""
+    file = io.StringIO()
+    writer = csv.writer(file, lineterminator="\n")
+    for line in lines:
+        writer.writerow(
+            ["" if cell is None or (isinstance(cell, float) and math.isnan(cell)) else cell for cell in line]
+        )
+    return file.getvalue()

@@ -1,0 +1,150 @@
+"""What a run was asked for and what it logged, from its folder, an offline wandb file, or wandb itself."""
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from metalang.errors import ConfigError
+from metalang.files import read_json
+
+FORMS = (
+    "the --output_dir of a run, a folder of such folders, an offline wandb folder or .wandb file, or "
+    "wandb:ENTITY/PROJECT/RUN"
+)
+_STATE = "trainer_state.json"
+_SEED = re.compile(r"[-_/ ]*seed[-_= ]?\d+$")
+
+
+@dataclass(frozen=True)
+class Run:
+    """A run: `flags` by their names, `corpora` (name: hash of the content), `versions`, and its `logs` by step."""
+
+    name: str
+    flags: dict[str, Any]
+    corpora: dict[str, str]
+    versions: dict[str, str]
+    logs: tuple[dict[str, Any], ...]
+
+    @property
+    def seed(self) -> int:
+        """What its weights, and its order if nothing else was said, were drawn from."""
+        return int(self.flags.get("seed", 0))
+
+    @property
+    def stem(self) -> str:
+        """Its name without the seed.
+
+        >>> Run("dyck/seed-2", {}, {}, {}, ()).stem
+        'dyck'
+        """
+        return _SEED.sub("", self.name) or self.name
+
+    @property
+    def metrics(self) -> tuple[str, ...]:
+        """The losses that it logged: evaluations first, then training."""
+        keys = dict.fromkeys(key for log in self.logs for key in log)
+        evaluated = [key for key in keys if key.startswith("eval_") and key.endswith("_loss")]
+        return (*evaluated, *(key for key in keys if key == "loss" or key.startswith("loss_")))
+
+
+def read_runs(places: Sequence[str]) -> list[Run]:
+    """The runs that lie at some places, each of which may be a folder of runs. Raises ConfigError for one without."""
+    runs = [run for place in places for run in _read(place)]
+    names = [run.name for run in runs]
+    for run in runs:
+        if names.count(run.name) > 1:
+            raise ConfigError(
+                f"two runs are called {run.name}; give each once, or put them into folders of other names"
+            )
+        if not run.metrics:
+            raise ConfigError(f"the run {run.name} has logged no loss; compare it when it has trained some steps")
+    return runs
+
+
+def _read(place: str) -> list[Run]:
+    if place.startswith("wandb:"):
+        return [_from_api(place.removeprefix("wandb:"))]
+    path = Path(place)
+    if (path / "run.json").is_file():
+        return [_from_folder(path, path.resolve().name)]
+    inside = sorted(path.glob("*/run.json"), key=lambda found: _natural(found.parent.name))
+    if inside:
+        return [_from_folder(found.parent, f"{path.resolve().name}/{found.parent.name}") for found in inside]
+    files = [path] if path.suffix == ".wandb" and path.is_file() else sorted(path.glob("run-*.wandb"))
+    if files:
+        return [_from_offline(file) for file in files]
+    raise ConfigError(f"{place} is no run; give {FORMS}")
+
+
+def _natural(name: str) -> list[Any]:
+    return [(0, int(part), "") if part.isdigit() else (1, 0, part) for part in re.split(r"(\d+)", name)]
+
+
+def _from_folder(folder: Path, name: str) -> Run:
+    asked = read_json(folder / "run.json")
+    states = [folder / _STATE, *sorted(folder.glob(f"checkpoint-*/{_STATE}"), key=lambda path: _natural(str(path)))]
+    found = [read_json(path) for path in states if path.is_file()]
+    if not found:
+        raise ConfigError(f"the run {folder} has neither ended nor saved a checkpoint yet; compare it when it has")
+    newest = max(found, key=lambda state: state["global_step"])
+    groups = [group for group in asked if isinstance(asked[group], dict) and group not in _OTHER]
+    flags = {flag: value for group in groups for flag, value in asked[group].items()}
+    return Run(name, flags, asked.get("corpora", {}), asked.get("versions", {}), _by_step(newest["log_history"]))
+
+
+_OTHER = ("corpora", "versions", "plan")
+"""Objects of run.json that are no groups of flags."""
+
+
+def _by_step(logs: Sequence[dict[str, Any]]) -> tuple[dict[str, Any], ...]:
+    """One log a step, in order; of what was logged twice, the later."""
+    merged: dict[int, dict[str, Any]] = {}
+    for log in logs:
+        if "tokens_seen" in log:
+            merged[int(log["step"])] = merged.get(int(log["step"]), {}) | log
+    return tuple(merged[step] for step in sorted(merged))
+
+
+def _from_offline(file: Path) -> Run:
+    from metalang.tracked import read_wandb
+
+    config, rows = read_wandb(file)
+    return _from_wandb(file.stem.removeprefix("run-"), config, rows)
+
+
+def _from_api(path: str) -> Run:
+    import wandb
+
+    try:
+        tracked = wandb.Api().run(path)
+        return _from_wandb(tracked.name, dict(tracked.config), list(tracked.scan_history()))
+    except Exception as error:  # no key, no network, no such run: whatever wandb's client raises
+        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+        raise ConfigError(f"wandb did not give the run {path} ({reason}); give {FORMS}") from None
+
+
+def _from_wandb(name: str, config: dict[str, Any], rows: Sequence[dict[str, Any]]) -> Run:
+    """As transformers' callback writes it: train/loss, eval/wiki_loss, train/global_step."""
+    logs = [
+        {_ours(key): value for key, value in row.items() if value is not None} | {"step": row["train/global_step"]}
+        for row in rows
+        if row.get("train/global_step") is not None
+    ]
+    return Run(
+        str(config.get("run_name") or name),
+        {key: value for key, value in config.items() if key not in _OTHER},
+        config.get("corpora", {}),
+        config.get("versions", {}),
+        _by_step(logs),
+    )
+
+
+def _ours(key: str) -> str:
+    """A key as the Trainer logged it.
+
+    >>> _ours("eval/wiki_loss"), _ours("train/loss")
+    ('eval_wiki_loss', 'loss')
+    """
+    return key.removeprefix("train/").replace("eval/", "eval_", 1)

@@ -1,0 +1,203 @@
+"""Runs beside a baseline: the numbers by hand, the page in a browser, and what cannot be compared."""
+
+import csv
+import json
+import math
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from matplotlib.image import imread
+
+from metalang.comparison import compare
+from metalang.comparison.curves import Curve, mean_curve
+from metalang.comparison.groups import differences, grouped
+from metalang.comparison.measures import saved, sign_test
+from metalang.comparison.runs import read_runs
+from metalang.errors import ConfigError
+
+ROOT = Path(__file__).parents[1]
+CHROMIUM = shutil.which("chromium") or shutil.which("google-chrome")
+
+
+def _run(folder, losses, *, seed=0, metas=(0, 0, 0), corpora=None, evaluated="eval_wiki_loss", **flags):
+    """The folder of a run that evaluated `losses` at 0, 100, 200, ... tokens, of which `metas` were artificial."""
+    folder.mkdir(parents=True)
+    logs = [
+        {"step": place, "tokens_seen": 100 * place, "tokens_seen_meta": meta, evaluated: loss, "tokens_per_second": 7.0}
+        for place, (loss, meta) in enumerate(zip(losses, metas, strict=True))
+    ]
+    (folder / "trainer_state.json").write_text(json.dumps({"global_step": len(logs) - 1, "log_history": logs}))
+    asked = {
+        "model": {"model_name_or_path": "tiny.json"},
+        "data": {"data_paths": [f"{folder}/data"]},
+        "run": {"seed": seed, "output_dir": str(folder), "learning_rate": 1e-3, **flags},
+    }
+    described = {
+        **asked,
+        "corpora": corpora or {"english": "ab"},
+        "versions": {"torch": "2.13.0"},
+        "order": f"of{seed}",
+    }
+    (folder / "run.json").write_text(json.dumps(described))
+
+
+@pytest.fixture
+def runs(tmp_path):
+    """A baseline of two seeds, and one that reads 50 artificial tokens first and then learns twice as fast."""
+    _run(tmp_path / "base/seed-0", (4.0, 3.0, 2.0))
+    _run(tmp_path / "base/seed-1", (4.0, 3.2, 2.2), seed=1)
+    mixed = {"english": "ab", "dyck": "cd"}
+    _run(tmp_path / "dyck/seed-0", (4.0, 2.0, 1.5), metas=(0, 50, 50), corpora=mixed)
+    _run(tmp_path / "dyck/seed-1", (4.0, 2.2, 1.7), seed=1, metas=(0, 50, 50), corpora=mixed)
+    return tmp_path
+
+
+def _groups(*places):
+    return grouped(read_runs([str(place) for place in places]))
+
+
+# Numbers
+
+
+def test_runs_that_differ_in_their_seed_alone_are_one_group(runs):
+    base, dyck = _groups(runs / "base", runs / "dyck")
+    assert (base.name, len(base.runs), dyck.name, len(dyck.runs)) == ("base", 2, "dyck", 2)
+    assert [(each.flag, each.aspect) for each in differences(base, dyck)] == [("corpora", "the data")]
+
+
+def test_tokens_are_counted_until_the_baselines_final_loss_with_and_without_artificial_ones(runs):
+    """The baseline ends at 2.1 behind 200 tokens; the other is there behind 100, of which 50 are artificial."""
+    base, dyck = _groups(runs / "base", runs / "dyck")
+    found = saved(base, dyck, "eval_wiki_loss", 0)
+    assert found.level == pytest.approx(2.1)
+    assert (found.baseline_tokens, found.tokens, found.synthetic) == pytest.approx((200, 100, 50))
+    assert found.efficiency == pytest.approx(1 - 50 / 200)
+    assert found.efficiency_of_all == pytest.approx(1 - 100 / 200)
+    assert found.substitution == pytest.approx((200 - 50) / 50)
+
+
+def test_a_run_that_never_gets_there_says_so(runs):
+    base, dyck = _groups(runs / "base", runs / "dyck")
+    found = saved(dyck, base, "eval_wiki_loss", 0)
+    assert (found.tokens, found.efficiency, found.substitution) == (None, None, None)
+
+
+def test_the_sign_test_pairs_seeds(runs):
+    base, dyck = _groups(runs / "base", runs / "dyck")
+    assert sign_test(base, dyck, ("eval_wiki_loss",)) == (2, 2, 0.5)
+    assert sign_test(dyck, base, ("eval_wiki_loss",)) == (0, 2, 0.5)
+    assert sign_test(base, base, ("eval_wiki_loss",)) == (0, 0, 1.0)
+
+
+def test_smoothing_weighs_by_tokens_not_by_points():
+    steady = Curve(np.arange(0.0, 50.0), np.full(50, 3.0)).smoothed(7)
+    assert steady.values == pytest.approx(np.full(50, 3.0))
+    sparse, dense = (
+        Curve(np.array([0.0, 8.0]), np.array([4.0, 0.0])),
+        Curve(np.arange(9.0), np.array([4.0] + [0.0] * 8)),
+    )
+    assert sparse.smoothed(4).final == pytest.approx(4 * 0.25 / 1.25)
+    assert dense.smoothed(4).final == pytest.approx(4 * 0.25 / sum(0.5 ** (k / 4) for k in range(9)))
+
+
+def test_the_mean_of_curves_goes_as_far_as_all_of_them():
+    long, short = (
+        Curve(np.array([0.0, 10.0, 20.0]), np.array([4.0, 2.0, 0.0])),
+        Curve(np.array([0.0, 10.0]), np.ones(2)),
+    )
+    found = mean_curve([long, short])
+    assert (found.tokens.tolist(), found.values.tolist()) == ([0.0, 10.0], [2.5, 1.5])
+
+
+# Files
+
+
+def _table(path):
+    with path.open() as file:
+        return list(csv.DictReader(file))
+
+
+def test_the_tables_hold_every_number_and_are_the_same_bytes_each_time(runs, tmp_path):
+    for name in ("one", "two"):
+        compare([f"{runs}/base", f"{runs}/dyck"], baseline="base", output_dir=str(tmp_path / name))
+    files = sorted(path.name for path in (tmp_path / "one").iterdir())
+    assert files == ["comparison.csv", "curves.csv", "eval_wiki_loss.png", "index.html"]
+    assert all((tmp_path / "one" / name).read_bytes() == (tmp_path / "two" / name).read_bytes() for name in files)
+    numbers = {(row["group"], row["quantity"]): row["value"] for row in _table(tmp_path / "one/comparison.csv")}
+    assert float(numbers["base", "final"]) == pytest.approx(2.1)
+    assert float(numbers["base", "spread"]) == pytest.approx(math.sqrt(0.02))
+    assert float(numbers["dyck", "token_efficiency"]) == pytest.approx(0.75)
+    assert numbers["dyck", "sign_test_p"] == "0.5"
+    assert len(_table(tmp_path / "one/curves.csv")) == 12
+
+
+def test_the_page_stands_alone_and_says_what_differs_and_nothing_else(runs, tmp_path):
+    _run(runs / "two_things", (4.0, 3.0, 2.5), corpora={"english": "ab", "dyck": "cd"}, learning_rate=5e-4)
+    places = [f"{runs}/{name}" for name in ("base", "dyck", "two_things")]
+    text = compare(places, baseline=f"{runs}/base", output_dir=str(tmp_path / "out")).read_text()
+    assert "https://" not in text and "<script" not in text and "<link" not in text
+    assert "<b>dyck</b> ends 0.5000 nats below the baseline; lower in 2 of 2 pairs, p = 0.5" in text
+    assert "needs 75.0% fewer natural tokens for the baseline&#39;s final loss, and 50.0% fewer tokens in all" in text
+    assert "<b>two_things</b> differs from the baseline in 2 things: the data, learning_rate" in " ".join(text.split())
+    differing = text[text.index("What differs") :]
+    assert "learning_rate" in differing
+    assert not any(flag in differing for flag in ("model_name_or_path", "output_dir", "seed", "data_paths", "torch"))
+
+
+@pytest.mark.skipif(CHROMIUM is None, reason="no chromium here (Debian: apt-get install chromium)")
+@pytest.mark.parametrize(("scheme", "width"), [(1, 1200), (0, 400)], ids=["light", "dark_on_a_phone"])
+def test_the_page_is_seen_in_a_browser(runs, tmp_path, scheme, width):
+    page = compare([f"{runs}/base", f"{runs}/dyck"], baseline="base", output_dir=str(tmp_path / "out"))
+    shot = tmp_path / "shot.png"
+    command = [
+        CHROMIUM, "--headless", "--no-sandbox", "--disable-gpu", "--hide-scrollbars", f"--window-size={width},1600",
+        f"--user-data-dir={tmp_path}/profile", f"--blink-settings=preferredColorScheme={scheme}",
+        f"--screenshot={shot}", page.as_uri(),
+    ]  # fmt: skip
+    subprocess.run(command, check=True, capture_output=True, timeout=120)
+    seen = imread(shot)[..., :3]
+    assert seen.shape == (1600, width, 3)
+    ground = (255, 255, 255) if scheme else (0x15, 0x18, 0x1C)
+    ink = (0x24, 0x29, 0x2F) if scheme else (0xE4, 0xE7, 0xEB)
+    assert (np.rint(255 * seen[-1, -1]) == ground).all()
+    for color in (ink, (0x00, 0x72, 0xB2)):  # the baseline's line, and the other's
+        assert (np.abs(255 * seen - color).max(axis=2) < 3).sum() > 200
+
+
+# What cannot be compared
+
+
+@pytest.mark.parametrize(
+    ("places", "more", "message"),
+    [
+        (["nowhere"], {}, "nowhere is no run; give the --output_dir of a run"),
+        (["base"], {"baseline": "other"}, "--baseline other is none of the runs; give one of base"),
+        (["base", "code"], {}, "no loss is logged by all of the 3 runs; all of them have: none"),
+        (["base"], {"metric": "eval_x_loss"}, "--metric eval_x_loss is not logged by all of the 2 runs"),
+        (["base", "base/seed-0"], {}, "and another run have the same flags and the seed 0"),
+        (["begun"], {}, "has neither ended nor saved a checkpoint yet"),
+        (["base"], {"output_dir": "base/seed-0/run.json"}, "is a file; give a folder"),
+    ],
+    ids=["nowhere", "baseline", "evaluations", "metric", "twice", "begun", "output"],
+)
+def test_what_cannot_be_compared_is_one_line(runs, monkeypatch, places, more, message):
+    monkeypatch.chdir(runs)
+    _run(runs / "code", (4.0, 3.0, 2.5), evaluated="eval_code_loss", learning_rate=1.0)
+    (runs / "begun").mkdir()
+    (runs / "begun/run.json").write_text("{}")
+    with pytest.raises(ConfigError) as caught:
+        compare(places, **{"baseline": "base", "output_dir": "out", **more})
+    assert message in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_the_command_writes_the_page_and_says_where(runs, tmp_path):
+    command = [sys.executable, "train/compare.py", f"{runs}/base", f"{runs}/dyck", "--baseline", f"{runs}/base"]
+    done = subprocess.run(
+        [*command, "--output_dir", f"{tmp_path}/out"], cwd=ROOT, capture_output=True, text=True, check=False
+    )
+    assert (done.returncode, done.stdout.strip()) == (0, f"{tmp_path}/out/index.html")
