@@ -124,7 +124,10 @@ def _documents(place):
         ({"stages": [{"mix_ratio": {"meta": 1}}, {"mix_ratio": {"held": 1}}]}, "stage 1 has no until"),
         ({"stages": [{"mix_ratio": {"meta": 0.7}}]}, "mix_ratio of stage 1 0.7 sum to 0.7 and should sum to 1"),
         ({"stages": [{"until": -3, "mix_ratio": {"meta": 1}}]}, "until is -3; write tokens, such as 100M, or a share"),
-        ({"stages": [{"until": "soon", "mix_ratio": {"meta": 1}}]}, "'soon' is not a whole number"),
+        (
+            {"stages": [{"until": "soon", "mix_ratio": {"meta": 1}}]},
+            "yaml: stages.0.until: 'soon' is no end; write tokens",
+        ),
         ({"stagse": []}, "unknown key 'stagse'; did you mean 'stages'"),
     ],
 )

@@ -194,6 +194,8 @@ def nearest(name: str, known: list[str]) -> str:
 def _fault(detail: Any) -> str:
     place = ".".join(str(part) for part in detail["loc"])
     message = detail["msg"].removeprefix("Value error, ")
+    if detail["type"] == "model_type":
+        message = "Input should be an object, such as {key: value}"  # pydantic's own names our class
     shown = detail["input"]
     value = f" (got {shown!r})" if isinstance(shown, str | int | float | bool) and repr(shown) not in message else ""
     return f"{place}: {message}{value}" if place else f"{message}{value}"

@@ -38,7 +38,12 @@ Split = Literal["train", "validation"]
 
 def _as_end(value: Any) -> Any:
     """100M -> 100000000; a share of the run stays a fraction."""
-    return parse_size(value) if isinstance(value, str) else value
+    try:
+        return parse_size(value) if isinstance(value, str) else value
+    except ConfigError:
+        raise ValueError(
+            f"{value!r} is no end; write tokens, such as 100M, or a share of the run, such as 0.33"
+        ) from None
 
 
 class MixturePart(Spec):
