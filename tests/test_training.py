@@ -28,7 +28,7 @@ from metalang.training.flags import ModelArguments
 from metalang.training.flags.run import require_one_gpu
 from metalang.training.generation import continue_text
 from metalang.training.model import build_model, read_architecture
-from metalang.training.objectives import causal, cross_entropy
+from metalang.training.objectives.causal import Causal
 from metalang.training.trainer import MetalangTrainer
 
 ROOT = Path(__file__).parents[1]
@@ -395,35 +395,13 @@ def test_a_window_alone_is_the_window_of_the_batch(source):
     assert [window["input_ids"].tolist() for window in batch] == [dataset[i]["input_ids"].tolist() for i in (5, 2, 7)]
 
 
-def test_the_chunked_loss_is_torchs_loss_with_torchs_gradient(monkeypatch):
-    monkeypatch.setattr(cross_entropy, "_CHUNK_LOGITS_CPU", 100)
-    generator = torch.Generator().manual_seed(0)
-    logits = torch.randn(3, 7, 40, generator=generator, requires_grad=True)
-    labels = torch.randint(0, 40, (3, 7), generator=generator)
-    labels[0, :5] = -100
-    ours = causal.loss(type("Outputs", (), {"logits": logits}), labels, torch.tensor(50))
-    (gradient,) = torch.autograd.grad(ours, logits)
-    torchs = torch.nn.functional.cross_entropy(logits.view(-1, 40), labels.view(-1), reduction="sum") / 50
-    (expected,) = torch.autograd.grad(torchs, logits)
-    assert abs(ours.item() - torchs.item()) < 1e-6
-    assert (gradient - expected).abs().max().item() < 1e-7
-
-
-def test_a_batch_without_predicted_ids_has_loss_zero():
-    logits = torch.zeros(1, 2, 5, requires_grad=True)
-    total = causal.loss(type("Outputs", (), {"logits": logits}), torch.full((1, 2), -100), torch.tensor(0))
-    total.backward()
-    assert total.item() == 0.0
-    assert logits.grad.abs().max().item() == 0.0
-
-
 @pytest.mark.parametrize("batch", [1, 3, 8])
 def test_the_evaluated_loss_is_the_mean_over_all_ids_whatever_the_batch(source, tokenizer, tmp_path, batch):
     settings = parse_arguments(_flags(tmp_path, "--per_device_eval_batch_size", str(batch), "--max_length", "32"))
     model = build_model(_arguments(), tokenizer, seed=1, max_length=32)
     dataset = EvaluationDataset(source, length=32)
     trainer = MetalangTrainer(
-        objective=causal, tokens_per_step=256, model=model, args=settings.run, eval_dataset={"text": dataset}
+        objective=Causal(), tokens_per_step=256, model=model, args=settings.run, eval_dataset={"text": dataset}
     )
     measured = trainer.evaluate()
     total = count = 0.0

@@ -31,6 +31,11 @@ class SourceCounts:
         self._before = [before.get(source.content_hash, 0) for source in self._sources]  # 0: of a stage that is to come
         self._own: torch.Tensor | None = None
 
+    @property
+    def names(self) -> list[str]:
+        """Of the sources, in the order of their numbers."""
+        return [source.name for source in self._sources]
+
     def add(self, sources: torch.Tensor, labels: torch.Tensor) -> None:
         """Counts the predicted tokens of a batch, `sources` (n,) and `labels` (n, L), without waiting for a device."""
         if self._own is None:

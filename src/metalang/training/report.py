@@ -27,7 +27,7 @@ def banner(settings: Settings, data: Feed, trainer: MetalangTrainer) -> str:
         f"length     {run.max_steps:,} steps, {data.amount}",
         f"model      {type(model).__name__}, {sum(sizes.values()):,} parameters, "
         f"{'fresh, seed ' + str(run.seed) if settings.model.random_initialize else 'loaded'}, "
-        f"attention {model.config._attn_implementation}, loss cross-entropy of predicted ids",
+        f"attention {model.config._attn_implementation}, loss {trainer.token_loss.description}",
         f"ids        {tokenizer.text_size:,} text + {tokenizer.num_meta_lang_tokens:,} meta-language, "
         f"embedding {model.config.vocab_size:,}, EOS {tokenizer.eos_id}, tokenizer {tokenizer.fingerprint}",
         f"decay      {sum(sizes[name] for name in sizes if name in decayed):,} parameters by {run.weight_decay:g}, "

@@ -16,7 +16,7 @@ from metalang.training.counts import SourceCounts
 from metalang.training.dataset import plain_errors
 from metalang.training.feed import Feed, continued, feed
 from metalang.training.model import build_model
-from metalang.training.objectives import OBJECTIVES
+from metalang.training.objectives import objective_of
 from metalang.training.report import banner, beginning, summary
 from metalang.training.tracking import end_tracking, start_tracking
 from metalang.training.trainer import MetalangTrainer
@@ -42,7 +42,8 @@ def pretrain(settings: Settings) -> None:
     _leave_settings(settings, data)
     tracked = start_tracking(settings)
     trainer = MetalangTrainer(
-        objective=OBJECTIVES[settings.model.architecture],
+        objective=objective_of(settings),
+        z_loss=settings.loss.z_loss,
         tokens_per_step=data.tokens_per_step,
         counts=SourceCounts(data.reading, checkpoint) if data.reading else None,
         model=model,

@@ -2,7 +2,6 @@
 
 import math
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import numpy as np
@@ -16,27 +15,35 @@ from metalang.training.batches import RankBatches
 from metalang.training.callbacks.progress import Progress
 from metalang.training.callbacks.throughput import Throughput
 from metalang.training.counts import SourceCounts, log_keys
+from metalang.training.loss_parts import LossParts
+from metalang.training.objectives.contract import Objective
+from metalang.training.objectives.cross_entropy import IGNORED
+from metalang.training.objectives.token_loss import TokenLoss
 
 
 class MetalangTrainer(Trainer):
-    """Trains on windows, or rows, by an objective (a module of `objectives/`).
+    """Trains on windows, or rows, by an objective (`objectives/`).
 
     `evaluate` gives `eval_<name>_loss`, the mean over all predicted ids, whatever the batch size and the number of
     ranks, `eval_<name>_perplexity` and `eval_<name>_tokens`. Every log bears `tokens_seen`: the steps done, times
     `tokens_per_step`, or (None: steps differ) the ids that were read, padding left out; and (`counts`) what was read of
-    each source: `source_<name>_windows`, `_tokens`, `_predicted_tokens`, `_epochs`.
+    each source: `source_<name>_windows`, `_tokens`, `_predicted_tokens`, `_epochs`, and (`LossParts`) `loss_<name>`.
+    The logged `loss` is cross-entropy; what `z_loss` adds to it is logged beside it.
     """
 
     def __init__(
         self,
         *,
-        objective: ModuleType,
+        objective: Objective,
         tokens_per_step: int | None,
         counts: SourceCounts | None = None,
+        z_loss: float = 0.0,
         **arguments: Any,
     ) -> None:
-        super().__init__(compute_loss_func=objective.loss, compute_metrics=_token_mean, **arguments)
+        super().__init__(compute_metrics=_token_mean, **arguments)
         self._objective = objective
+        self.token_loss = TokenLoss(self.model, z_loss=z_loss)
+        self._parts = LossParts(counts.names if counts else [], has_z_loss=z_loss > 0)
         self._tokens_per_step = tokens_per_step
         self._counts = counts
         if tokens_per_step is None:
@@ -48,6 +55,7 @@ class MetalangTrainer(Trainer):
         # Labels arrive shifted, so all of them are predictions; transformers 5.23 would leave the first of each window
         # out of the number that the loss is divided by.
         self._loss_shifts_labels = False
+        self.model_accepts_loss_kwargs = True  # has the Trainer count those of the global batch, for `compute_loss`
 
     @property
     def tokens_per_second(self) -> float:
@@ -70,27 +78,46 @@ class MetalangTrainer(Trainer):
         )
 
     def training_step(self, model: nn.Module, inputs: dict[str, Any], *arguments: Any, **named: Any) -> torch.Tensor:
-        """A step of the Trainer, behind which the predicted tokens of each source are counted."""
-        sources = inputs.pop("source", None)
+        """A step of the Trainer; the loss that it gives, which is logged, is cross-entropy alone."""
+        return super().training_step(model, inputs, *arguments, **named) - self._z_loss
+
+    def compute_loss(
+        self,
+        model: nn.Module,
+        inputs: dict[str, Any],
+        return_outputs: bool = False,
+        num_items_in_batch: torch.Tensor | None = None,
+    ) -> torch.Tensor:
+        """Sum of the losses of a micro-batch, over the predicted ids of the global batch, times the ranks to come."""
+        assert not return_outputs, "the output layer gives losses, no logits"
+        inputs = dict(inputs)
+        sources, labels = inputs.pop("source", None), inputs["labels"]
+        losses = self.token_loss(model, *self._objective.prepare(inputs, step=self.state.global_step))
         if sources is not None and self._counts is not None:
-            self._counts.add(sources, inputs["labels"])
-        return super().training_step(model, inputs, *arguments, **named)
+            self._counts.add(sources, labels)
+        self._parts.add(losses, labels, sources)
+        count = (labels != IGNORED).sum() if num_items_in_batch is None else num_items_in_batch
+        averaged = num_items_in_batch is not None and self.args.average_tokens_across_devices
+        share = (self.accelerator.num_processes if averaged else 1) / torch.clamp(count, min=1)
+        self._z_loss = losses.z_loss * share
+        return losses.total * share
 
     def prediction_step(
         self, model: nn.Module, inputs: dict[str, Any], prediction_loss_only: bool, ignore_keys: list[str] | None = None
     ) -> tuple[None, torch.Tensor, torch.Tensor]:
         """Summed loss and number of predicted ids of each window, which the evaluation loop gathers from all ranks."""
         inputs = self._prepare_inputs(inputs)
-        labels = inputs.pop("labels")
         with torch.no_grad(), self.compute_loss_context_manager():
-            return None, *self._objective.window_losses(model(**inputs), labels)
+            losses = self.token_loss(model, *self._objective.prepare(inputs, step=None))
+        return None, losses.each.sum(dim=1), (inputs["labels"] != IGNORED).sum(dim=1)
 
     def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
-        """Logs, with `tokens_seen` and the counts of sources, and with `tokens_per_second` beside a training loss."""
+        """Logs, with `tokens_seen` and the counts of sources; beside a training loss those of sources and the speed."""
         logs["tokens_seen"] = self._tokens_seen(self.state)
         if self._counts is not None:
             logs.update(log_keys(self._counts.at(self.state.global_step, self._sum)))
         if "loss" in logs:
+            logs.update(self._parts.take(self._sum))
             logs.update(self._throughput.take())
         super().log(logs, start_time)
 

@@ -1,7 +1,8 @@
 """The flags of a run, a dataclass for each group of `--help`."""
 
 from metalang.training.flags.data import DataArguments
+from metalang.training.flags.loss import LossArguments
 from metalang.training.flags.model import ModelArguments
 from metalang.training.flags.run import RunArguments
 
-__all__ = ["DataArguments", "ModelArguments", "RunArguments"]
+__all__ = ["DataArguments", "LossArguments", "ModelArguments", "RunArguments"]
