@@ -44,7 +44,7 @@ class TracedWindow:
 
 def trace_step(reading: Reading, step: int) -> list[TracedWindow]:
     """The windows that a step of a run reads, in their order."""
-    places = np.arange((step - 1) * reading.windows_per_step, step * reading.windows_per_step)
+    places = np.arange(reading.sizes.before(step - 1), reading.sizes.before(step))
     planned = reading.windows(places)
     found = reading.plan.locate(planned)
     ids, predicted, _ = reading.plan.read(planned)
@@ -77,7 +77,7 @@ def show_step(run: str, step: int, tokenizer_name: str | None, *, max_tokens: in
     reading = read_run(run, step)
     tokenizer = _tokenizer(reading, tokenizer_name)
     traced = trace_step(reading, step)
-    planned = traced[0].planned // reading.windows_per_step + 1
+    planned = int(reading.steps.of_plan([step])[0])
     head = f"step {step:,} of {run}, step {planned:,} of its plan: {len(traced):,} windows of {reading.plan.length}"
     shown = [head]
     for window in traced:

@@ -1,6 +1,7 @@
 """What a run reads: some steps of a plan, without what it leaves out. It is made again from `plan` of a run.json:
 
 {"max_length": 1024, "seed": 42, "windows_per_step": 8, "num_steps": 1000,
+ "step_sizes": [[null, 8]],                                   [[500, 16], [null, 8]]: 16 windows in the first 500 steps
  "ids": {...}, "tokenizer": "...",                           the model's ids, and how the user named the tokenizer
  "sources": [{"name": "english", "folder": "/...", "content": "..."}],     folder: null for a stream
  "stages": [{"shares": [1, 1], "until": null, "name": ""}],
@@ -20,6 +21,7 @@ from metalang.ids import IdSpace
 from metalang.mixing.plan import Plan, Stage
 from metalang.mixing.skips import SkippedDocument, SkippedSteps, continued, parse_steps
 from metalang.mixing.sources import Source
+from metalang.mixing.step_sizes import StepSizes, read_step_sizes
 from metalang.mixing.stream import Stream
 
 RUN_FILE = "run.json"
@@ -29,7 +31,8 @@ RUN_FILE = "run.json"
 class Reading:
     """`num_steps` steps of `windows_per_step` windows of a plan, without `steps`, which count those of the plan.
 
-    The ids of `documents` are read and not predicted.
+    The ids of `documents` are read and not predicted. `earlier`: the first steps, where those were of another size
+    (`StepSizes`); none of `steps` are left out then.
     """
 
     plan: Plan
@@ -39,10 +42,16 @@ class Reading:
     num_steps: int
     steps: SkippedSteps = field(default_factory=SkippedSteps)
     documents: tuple[SkippedDocument, ...] = ()
+    earlier: tuple[tuple[int, int], ...] = ()
+
+    @property
+    def sizes(self) -> StepSizes:
+        """Windows of each step."""
+        return StepSizes(self.windows_per_step, self.earlier)
 
     def reached(self, step: int) -> int:
         """Windows of the plan before the end of a step of the run, those left out too; 0 for step 0."""
-        return int(self.steps.of_plan([step])[0]) * self.windows_per_step if step else 0
+        return self.sizes.before(int(self.steps.of_plan([step])[0])) if step else 0
 
     def windows(self, places: np.ndarray | Sequence[int]) -> np.ndarray:
         """The window of the plan at each place of the run, (n,) int64."""
@@ -78,6 +87,7 @@ class Reading:
             "max_length": self.plan.length,
             "seed": self.plan.seed,
             "windows_per_step": self.windows_per_step,
+            "step_sizes": self.sizes.record(),
             "num_steps": self.num_steps,
             "ids": asdict(self.ids),
             "tokenizer": str(tokenizer.resolve()) if tokenizer.exists() else self.tokenizer,
@@ -137,6 +147,7 @@ def read_run(folder: str | Path, step: int) -> Reading:
         num_steps=record["num_steps"],
         steps=parse_steps(record["skipped"]["steps"]),
         documents=tuple(documents),
+        earlier=read_step_sizes(record["step_sizes"]).earlier if "step_sizes" in record else (),
     )
 
 

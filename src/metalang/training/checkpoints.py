@@ -1,7 +1,7 @@
 """Which folders are complete checkpoints, and whether a run may continue from one.
 
 A checkpoint is `checkpoint-STEP` with a `complete.json` that is written when all else is on disk: the sizes of its
-files, and what must not have changed (`unchanged`: plan of the data so far, tokens a step, number of ranks). What it
+files, and what the run was (`unchanged`: plan of the data so far, length, ranks and step sizes, see `elastic`). What it
 says of the windows that were read is its `data.json` (`counts`).
 """
 
@@ -58,6 +58,11 @@ def step_of(checkpoint: Path) -> int:
     match = _CHECKPOINT.fullmatch(checkpoint.name)
     assert match is not None, "a checkpoint's name"
     return int(match[1])
+
+
+def marker_of(checkpoint: Path) -> Path:
+    """The file that is written last; `unchanged` in it is what the run said of itself."""
+    return checkpoint / _MARKER
 
 
 def require_unchanged(checkpoint: Path, unchanged: dict[str, Any], *, rebase_data: bool = False) -> None:

@@ -10,7 +10,7 @@ from transformers import HfArgumentParser
 from transformers.trainer_utils import IntervalStrategy
 
 from metalang.errors import ConfigError
-from metalang.training.flags import DataArguments, LossArguments, ModelArguments, RunArguments
+from metalang.training.flags import DataArguments, ElasticArguments, LossArguments, ModelArguments, RunArguments
 
 
 @dataclass(frozen=True)
@@ -20,6 +20,7 @@ class Settings:
     model: ModelArguments
     data: DataArguments
     loss: LossArguments
+    elastic: ElasticArguments
     run: RunArguments
 
     def record(self) -> dict[str, dict[str, Any]]:

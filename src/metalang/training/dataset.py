@@ -20,8 +20,8 @@ Boundaries = Literal["ignore", "reset_positions", "mask"]
 class PlanDataset(Dataset):
     """The first `num_windows` windows of a plan, in its order, each with the number of its `source`, ().
 
-    Windows of `skipped` steps (of `windows_per_step`) are left out: as many are read behind them. `boundaries`: see
-    `with_boundaries`.
+    Windows of `skipped` steps (of `windows_per_step`) are left out: as many are read behind them. `ahead`: windows that
+    the run had read already where steps of this size would begin. `boundaries`: see `with_boundaries`.
     """
 
     def __init__(
@@ -32,12 +32,14 @@ class PlanDataset(Dataset):
         *,
         skipped: SkippedSteps | None = None,
         windows_per_step: int = 1,
+        ahead: int = 0,
     ) -> None:
         self._plan = plan
         self._num_windows = num_windows
         self._boundaries = boundaries
         self._skipped = skipped or SkippedSteps()
         self._windows_per_step = windows_per_step
+        self._ahead = ahead
 
     def __len__(self) -> int:
         return self._num_windows
@@ -47,7 +49,7 @@ class PlanDataset(Dataset):
 
     def __getitems__(self, indices: Sequence[int]) -> list[Window]:
         """The windows of a batch, located and read together."""
-        places = self._skipped.windows(indices, self._windows_per_step)
+        places = self._skipped.windows(np.asarray(indices, dtype=np.int64) + self._ahead, self._windows_per_step)
         ids, predicted, sources = self._plan.read(places)
         windows = as_windows(ids, predicted)
         if self._boundaries != "ignore":

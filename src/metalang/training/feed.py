@@ -14,6 +14,7 @@ from metalang.mixing import Plan, Reading, Stage, named_paths, parse_shares
 from metalang.mixing.plan import Use
 from metalang.mixing.reading import leave_out
 from metalang.mixing.skips import parse_steps, read_documents
+from metalang.mixing.step_sizes import StepSizes
 from metalang.sizes import format_size
 from metalang.text.tokenizer import TextTokenizer
 from metalang.training.checkpoints import DATA_FILE
@@ -31,7 +32,8 @@ class Feed:
 
     `tokens_per_step` is None where steps differ, and tokens are counted as they are read. `plan`: JSON of the order
     until a step. `contents`: a name for the content of each source that is trained on. `batch`, `amount`, `sources` and
-    `left_out` are lines of the banner, `places` of the summary. `reading`: None where rows are read.
+    `left_out` are lines of the banner, `places` of the summary. `reading`: None where rows are read. `tokens_ahead`:
+    tokens read in steps of another size, more than `tokens_per_step` would have made of them.
     """
 
     tokenizer: TextTokenizer
@@ -41,18 +43,18 @@ class Feed:
     plan: Callable[[int], dict[str, Any]]
     contents: dict[str, str]
     tokens_per_step: int | None
-    step_size: dict[str, int]
     batch: str
     amount: str
     sources: tuple[str, ...]
     places: str
     left_out: tuple[str, ...] = ()
     reading: Reading | None = None
+    tokens_ahead: int = 0
 
 
-def feed(settings: Settings, tokenizer: TextTokenizer, *, is_resumed: bool) -> Feed:
+def feed(settings: Settings, tokenizer: TextTokenizer, sizes: StepSizes, *, is_resumed: bool) -> Feed:
     """What the phase of a run reads. Raises ConfigError where a source is bad, too short, or trained and tested on."""
-    made = _FEEDS[settings.data.phase](settings, tokenizer, is_resumed)
+    made = _FEEDS[settings.data.phase](settings, tokenizer, sizes, is_resumed)
     _refuse_trained_on(made)
     return made
 
@@ -67,18 +69,20 @@ def continued(data: Feed, checkpoint: Path) -> Feed:
     return replace(data, reading=replace(data.reading, documents=documents))
 
 
-def _windows(settings: Settings, tokenizer: TextTokenizer, is_resumed: bool) -> Feed:
+def _windows(settings: Settings, tokenizer: TextTokenizer, sizes: StepSizes, is_resumed: bool) -> Feed:
     run, length, boundaries = settings.run, settings.data.max_length, settings.data.document_boundaries
-    reading, num_unpredicted = _reading(settings, tokenizer, is_resumed)
-    plan, per_step, steps = reading.plan, run.windows_per_step, reading.steps
+    reading, num_unpredicted = _reading(settings, tokenizer, sizes, is_resumed)
+    plan, per_step, steps = reading.plan, sizes.now, reading.steps
     if boundaries != "ignore":
         plan.document_starts([0])  # raises where a source has no index
     held_out = as_corpora(settings.data.nl_eval_data_path, "--nl_eval_data_path", settings, tokenizer.name)
     tokens = per_step * length
-    total = tokens * run.max_steps
+    total = sizes.before(run.max_steps) * length
     return Feed(
         tokenizer=tokenizer,
-        train=PlanDataset(plan, per_step * run.max_steps, boundaries, skipped=steps, windows_per_step=per_step),
+        train=PlanDataset(
+            plan, per_step * run.max_steps, boundaries, skipped=steps, windows_per_step=per_step, ahead=sizes.ahead
+        ),
         evaluation={
             name: EvaluationDataset(
                 open_source(name, folder, settings.data, tokenizer), length=length, boundaries=boundaries
@@ -89,7 +93,7 @@ def _windows(settings: Settings, tokenizer: TextTokenizer, is_resumed: bool) -> 
         plan=lambda step: plan.description(reading.reached(step)),
         contents={source.name: source.content_hash for source in plan.sources},
         tokens_per_step=tokens,
-        step_size={"tokens a step": tokens},
+        tokens_ahead=sizes.ahead * length,
         batch=f"{per_step} windows of {length} = {tokens:,} tokens a step",
         amount=f"{total:,} tokens ({format_size(total)})",
         sources=_uses(plan, reading.reached(run.max_steps)),
@@ -99,23 +103,24 @@ def _windows(settings: Settings, tokenizer: TextTokenizer, is_resumed: bool) -> 
     )
 
 
-def _reading(settings: Settings, tokenizer: TextTokenizer, is_resumed: bool) -> tuple[Reading, int]:
+def _reading(settings: Settings, tokenizer: TextTokenizer, sizes: StepSizes, is_resumed: bool) -> tuple[Reading, int]:
     """What the windows of a run are, and how many ids of its corpora are not predicted for --skip_documents."""
     run, data = settings.run, settings.data
     steps = parse_steps(data.skip_steps)
     documents = () if data.skip_documents is None else read_documents(data.skip_documents)
     steps.require_reached(run.max_steps)
-    num_windows = run.windows_per_step * int(steps.of_plan([run.max_steps])[0])
+    num_windows = sizes.before(int(steps.of_plan([run.max_steps])[0]))
     plan = open_plan(settings, tokenizer, num_windows=num_windows, is_resumed=is_resumed)
     num_unpredicted = leave_out(plan.sources, documents)
     reading = Reading(
         plan,
         tokenizer.id_space,
         tokenizer.name,
-        windows_per_step=run.windows_per_step,
+        windows_per_step=sizes.now,
         num_steps=run.max_steps,
         steps=steps,
         documents=documents,
+        earlier=sizes.earlier,
     )
     return reading, num_unpredicted
 
@@ -150,8 +155,8 @@ def _use(use: Use) -> str:
     return f"{taken} = {epochs} ({use.left_over:,} behind its last window are not read)"
 
 
-def _conversations(settings: Settings, tokenizer: TextTokenizer, is_resumed: bool) -> Feed:
-    run, batch = settings.run, settings.run.windows_per_step
+def _conversations(settings: Settings, tokenizer: TextTokenizer, sizes: StepSizes, is_resumed: bool) -> Feed:
+    run, batch = settings.run, sizes.now
     ((name, path),) = _one_file(settings)
     dataset = _open(path, settings, tokenizer)
     order = RowOrder(dataset.sizes, batch=batch, seed=run.order_seed, content=dataset.fingerprint)
@@ -168,7 +173,6 @@ def _conversations(settings: Settings, tokenizer: TextTokenizer, is_resumed: boo
         plan=lambda step: {"rows": order.fingerprint},
         contents={name: dataset.content_hash},
         tokens_per_step=None,
-        step_size={"conversations a step": batch},
         batch=f"{batch} conversations of up to {settings.data.max_length} predicted ids a step",
         amount=f"{num_places:,} conversations",
         sources=(f"{name}: {num_places:,} conversations = {epochs:.3g} epochs of {len(dataset):,}{left_out}",),

@@ -10,10 +10,12 @@ from transformers import default_data_collator
 from metalang.files import read_json, write_json
 from metalang.text.tokenizer import TextTokenizer, load_tokenizer
 from metalang.training.callbacks.complete import CompleteMarker
+from metalang.training.callbacks.randomness import FreshRandomness
 from metalang.training.checkpoints import RUN_FILE, claim_output, newest_complete, require_unchanged, step_of
 from metalang.training.config import Settings
 from metalang.training.counts import SourceCounts
 from metalang.training.dataset import plain_errors
+from metalang.training.elastic import go_on
 from metalang.training.feed import Feed, continued, feed
 from metalang.training.model import build_model
 from metalang.training.objectives import objective_of
@@ -30,11 +32,12 @@ def pretrain(settings: Settings) -> None:
     claim_output(run.output_dir, resume=run.resume_training)
     tokenizer = _tokenizer(settings)
     checkpoint = newest_complete(run.output_dir) if run.resume_training else None
-    data = feed(settings, tokenizer, is_resumed=checkpoint is not None)
+    going = go_on(settings, checkpoint)
+    data = feed(settings, tokenizer, going.sizes, is_resumed=checkpoint is not None)
     model = build_model(settings.model, tokenizer, seed=run.seed, max_length=settings.data.max_length)
 
     def unchanged(step: int) -> dict[str, Any]:
-        return {"plan": data.plan(step), **data.step_size, "ranks": run.world_size}
+        return {"plan": data.plan(step), "max_length": settings.data.max_length}
 
     if checkpoint:
         require_unchanged(checkpoint, unchanged(step_of(checkpoint)), rebase_data=run.rebase_data)
@@ -45,6 +48,7 @@ def pretrain(settings: Settings) -> None:
         objective=objective_of(settings),
         z_loss=settings.loss.z_loss,
         tokens_per_step=data.tokens_per_step,
+        tokens_ahead=data.tokens_ahead,
         counts=SourceCounts(data.reading, checkpoint) if data.reading else None,
         model=model,
         args=run,
@@ -53,10 +57,13 @@ def pretrain(settings: Settings) -> None:
         data_collator=default_data_collator,
         processing_class=data.tokenizer.hf,
     )
-    trainer.add_callback(CompleteMarker(unchanged, trainer.leave_counts))
+    said = going.record(run.world_size)
+    trainer.add_callback(CompleteMarker(lambda step: unchanged(step) | said, trainer.leave_counts))
+    if going.is_reshaped:
+        trainer.add_callback(FreshRandomness())
     if run.process_index == 0:
         print(banner(settings, data, trainer), flush=True)
-        print(beginning(checkpoint, run.max_steps), flush=True)
+        print(beginning(checkpoint, run.max_steps), *going.lines, sep="\n", flush=True)
     with plain_errors():
         trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
     _finish(trainer, data, settings, tracked)

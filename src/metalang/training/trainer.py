@@ -26,8 +26,9 @@ class MetalangTrainer(Trainer):
 
     `evaluate` gives `eval_<name>_loss`, the mean over all predicted ids, whatever the batch size and the number of
     ranks, `eval_<name>_perplexity` and `eval_<name>_tokens`. Every log bears `tokens_seen`: the steps done, times
-    `tokens_per_step`, or (None: steps differ) the ids that were read, padding left out; and (`counts`) what was read of
-    each source: `source_<name>_windows`, `_tokens`, `_predicted_tokens`, `_epochs`, and (`LossParts`) `loss_<name>`.
+    `tokens_per_step` (and `tokens_ahead`, of steps that were of another size), or (None: steps differ) the ids that
+    were read, padding left out; and (`counts`) what was read of each source: `source_<name>_windows`, `_tokens`,
+    `_predicted_tokens`, `_epochs`, and (`LossParts`) `loss_<name>`.
     The logged `loss` is cross-entropy; what `z_loss` adds to it is logged beside it.
     """
 
@@ -36,6 +37,7 @@ class MetalangTrainer(Trainer):
         *,
         objective: Objective,
         tokens_per_step: int | None,
+        tokens_ahead: int = 0,
         counts: SourceCounts | None = None,
         z_loss: float = 0.0,
         **arguments: Any,
@@ -45,6 +47,7 @@ class MetalangTrainer(Trainer):
         self.token_loss = TokenLoss(self.model, z_loss=z_loss)
         self._parts = LossParts(counts.names if counts else [], has_z_loss=z_loss > 0)
         self._tokens_per_step = tokens_per_step
+        self._tokens_ahead = tokens_ahead
         self._counts = counts
         if tokens_per_step is None:
             self.args.include_num_input_tokens_seen = "non_padding"  # counted over all ranks, and kept in checkpoints
@@ -134,7 +137,7 @@ class MetalangTrainer(Trainer):
     def _tokens_seen(self, state: TrainerState) -> int:
         if self._tokens_per_step is None:
             return state.num_input_tokens_seen
-        return state.global_step * self._tokens_per_step
+        return state.global_step * self._tokens_per_step + self._tokens_ahead
 
 
 def _token_mean(prediction: EvalPrediction) -> dict[str, float]:

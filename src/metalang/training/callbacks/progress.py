@@ -1,6 +1,7 @@
 """Progress for people: a bar in tokens, and a line for each log."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 from tqdm import tqdm
@@ -19,7 +20,7 @@ class Progress(TrainerCallback):
         """Opens the bar, where the run begins."""
         if state.is_world_process_zero:
             self._bar = tqdm(
-                total=self._tokens_per_step and state.max_steps * self._tokens_per_step,
+                total=self._tokens_per_step and self._tokens_seen(replace(state, global_step=state.max_steps)),
                 initial=self._tokens_seen(state),
                 desc="training",
                 unit=" tokens",

@@ -1,8 +1,9 @@
 """The flags of a run, a dataclass for each group of `--help`."""
 
 from metalang.training.flags.data import DataArguments
+from metalang.training.flags.elastic import ElasticArguments
 from metalang.training.flags.loss import LossArguments
 from metalang.training.flags.model import ModelArguments
 from metalang.training.flags.run import RunArguments
 
-__all__ = ["DataArguments", "LossArguments", "ModelArguments", "RunArguments"]
+__all__ = ["DataArguments", "ElasticArguments", "LossArguments", "ModelArguments", "RunArguments"]

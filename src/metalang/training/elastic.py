@@ -1,0 +1,206 @@
+"""A run that goes on with another number of ranks, or another global batch.
+
+The global batch belongs to the run, the batch of a device to the machine: accumulation makes up the difference. Under
+ZeRO-1, 2 and 3 each rank holds a part of the optimizer, so for other ranks DeepSpeed's universal checkpoint is made,
+once, beside the parts:
+
+    checkpoint-20/latest_universal                          names the folder; written last
+    checkpoint-20/global_step20_universal_<digest>/         states by parameter; the digest is of complete.json
+
+DeepSpeed is told to read it in memory, for this start alone: the next checkpoint is an ordinary one of the new ranks.
+"""
+
+import os
+import shutil
+from argparse import Namespace
+from contextlib import redirect_stderr, redirect_stdout
+from dataclasses import dataclass
+from io import StringIO
+from pathlib import Path
+from typing import Any
+
+from accelerate.utils import DeepSpeedPlugin, broadcast_object_list
+from deepspeed.checkpoint import ds_to_universal
+from transformers.integrations import HfDeepSpeedConfig
+from transformers.integrations.deepspeed import HfTrainerDeepSpeedConfig
+
+from metalang.errors import ConfigError, MismatchError
+from metalang.files import ASIDE, publish_as, read_json, room_in, sha256_of, written
+from metalang.mixing.reading import RUN_FILE
+from metalang.mixing.step_sizes import StepSizes, read_step_sizes
+from metalang.training.checkpoints import marker_of, step_of
+from metalang.training.config import Settings
+from metalang.training.flags import RunArguments
+
+RANKS, STEP_SIZES = "ranks", "step sizes"
+"""What complete.json says of a checkpoint that another number of ranks, or another batch, has to know."""
+
+
+@dataclass(frozen=True)
+class Going:
+    """How a run begins, or goes on: the windows of its steps, whether its ranks are others, `lines` for its banner."""
+
+    sizes: StepSizes
+    is_reshaped: bool = False
+    lines: tuple[str, ...] = ()
+
+    def record(self, ranks: int) -> dict[str, Any]:
+        """What complete.json of a checkpoint has to say of it."""
+        return {RANKS: ranks, STEP_SIZES: self.sizes.record()}
+
+
+def go_on(settings: Settings, checkpoint: Path | None) -> Going:
+    """Fits the accumulation of a run, and what DeepSpeed loads, to the checkpoint from which it goes on (None: begins).
+
+    Called by all ranks, before data and model are made. Raises MismatchError where the batch of a device cannot make up
+    the global batch of the run, or another one is asked for.
+    """
+    run = settings.run
+    if checkpoint is None:
+        return Going(StepSizes(run.windows_per_step))
+    saved = read_json(marker_of(checkpoint))["unchanged"]
+    if STEP_SIZES not in saved:
+        raise MismatchError(
+            f"{checkpoint} was written by an earlier version, which did not say how large its steps were; end the run "
+            "with that version, or start anew in another --output_dir"
+        )
+    then, sizes = saved[RANKS], read_step_sizes(saved[STEP_SIZES])
+    lines = []
+    if not settings.elastic.allow_batch_change and run.windows_per_step != sizes.now:
+        lines.append(_keep_batch(run, sizes.now))
+    if run.windows_per_step != sizes.now:
+        _require_plain_steps(settings)
+        lines.append(
+            f"batch      changed: {sizes.now} windows a step until step {step_of(checkpoint):,}, now "
+            f"{run.windows_per_step}; the data go on at window {sizes.before(step_of(checkpoint)):,}"
+        )
+    if run.world_size != then:
+        lines.append(f"ranks      {then} until now, {run.world_size} from here on; dropout draws anew from --seed")
+    is_partitioned = run.world_size != then and run.deepspeed_plugin.zero_stage > 0
+    if is_partitioned:
+        _of_first_rank(run, checkpoint)
+    _tell_deepspeed(run, universal=is_partitioned)
+    return Going(sizes.resized(step_of(checkpoint), run.windows_per_step), run.world_size != then, tuple(lines))
+
+
+def fitting_accumulation(windows: int, *, batch: int, ranks: int) -> int:
+    """Steps of accumulation by which `batch` windows on each of `ranks` make a global batch of `windows`.
+
+    Raises MismatchError that names the batches that do.
+
+    >>> fitting_accumulation(8, batch=2, ranks=1)
+    4
+    """
+    accumulation, rest = divmod(windows, batch * ranks)
+    if accumulation and not rest:
+        return accumulation
+    sizes = [size for size in range(1, windows // ranks + 1) if windows % (size * ranks) == 0]
+    advice = (
+        f"give --per_device_train_batch_size {' or '.join(map(str, sizes))}"
+        if sizes
+        else f"take a number of ranks that divides {windows}"
+    )
+    raise MismatchError(
+        f"a step of this run reads {windows} windows, which --per_device_train_batch_size {batch} on {ranks} ranks "
+        f"cannot make up; {advice}, or --allow_batch_change True to go on with another global batch"
+    )
+
+
+def _keep_batch(run: RunArguments, windows: int) -> str:
+    """Sets the accumulation, unless another one is asked for than when the run was begun; gives a line that says so."""
+    asked = run.gradient_accumulation_steps
+    if asked != read_json(Path(run.output_dir) / RUN_FILE)["run"]["gradient_accumulation_steps"]:
+        raise MismatchError(
+            f"a step of this run reads {windows} windows, and --per_device_train_batch_size "
+            f"{run.per_device_train_batch_size} x --gradient_accumulation_steps {asked} x {run.world_size} ranks are "
+            f"{run.windows_per_step}; give the accumulation of then, which is fitted to the ranks, or "
+            "--allow_batch_change True to go on with another global batch"
+        )
+    run.gradient_accumulation_steps = fitting_accumulation(
+        windows, batch=run.per_device_train_batch_size, ranks=run.world_size
+    )
+    return (
+        f"batch      kept at {windows} windows a step: --gradient_accumulation_steps is {asked} on the command line "
+        f"and {run.gradient_accumulation_steps} here"
+    )
+
+
+def _require_plain_steps(settings: Settings) -> None:
+    if settings.data.phase != "pretrain":
+        raise ConfigError(
+            f"--allow_batch_change True: the rows of --phase {settings.data.phase} are ordered by their global batch; "
+            "keep it, or start anew in another --output_dir"
+        )
+    if settings.data.skip_steps:
+        raise ConfigError(
+            f"--allow_batch_change True with --skip_steps {' '.join(settings.data.skip_steps)}: those are steps of one "
+            "size, and would be other windows; keep the global batch, or start anew in another --output_dir"
+        )
+
+
+def _tell_deepspeed(run: RunArguments, *, universal: bool) -> None:
+    """Makes DeepSpeed's configuration anew, as transformers 5.23 does, from the JSON and the arguments as they are."""
+    config = dict(HfDeepSpeedConfig(run.deepspeed).config)
+    if universal:
+        config["checkpoint"] = {**config.get("checkpoint", {}), "load_universal": True}
+    run.hf_deepspeed_config = HfTrainerDeepSpeedConfig(config)
+    run.hf_deepspeed_config.trainer_config_process(run)
+    run.deepspeed_plugin = DeepSpeedPlugin(hf_ds_config=run.hf_deepspeed_config)
+
+
+def _of_first_rank(run: RunArguments, checkpoint: Path) -> None:
+    """Has the first rank make the universal form, while the others wait. What it raises, all raise."""
+    fault: Exception | None = None
+    if run.process_index == 0:
+        try:
+            with room_in(checkpoint):
+                make_universal(checkpoint)
+        except (ConfigError, OSError) as error:
+            fault = error
+    (fault,) = broadcast_object_list([fault])
+    if fault is not None:
+        raise fault
+
+
+def make_universal(checkpoint: Path) -> Path:
+    """The universal form of a checkpoint, made where it is not there yet; a process at a time."""
+    parts = checkpoint / f"global_step{step_of(checkpoint)}"
+    folder = parts.with_name(f"{parts.name}_universal_{sha256_of(marker_of(checkpoint))[:16]}")
+    latest = checkpoint / "latest_universal"
+    if latest.is_file() and latest.read_text() == folder.name:
+        return folder
+    unfinished = folder.with_name(folder.name + ASIDE)
+    for leftover in (folder, unfinished):
+        shutil.rmtree(leftover, ignore_errors=True)
+    _convert(parts, unfinished)
+    _sync(unfinished)
+    publish_as(unfinished, folder)
+    with written(latest) as file:
+        file.write(folder.name.encode())
+    return folder
+
+
+def _convert(parts: Path, folder: Path) -> None:
+    """DeepSpeed's conversion, in this process, without what it prints and the latest_universal that it writes."""
+    arguments = Namespace(
+        input_folder=str(parts),
+        output_folder=str(folder),
+        num_extract_workers=1,  # it would fork a process that holds gloo's threads, or a GPU
+        num_merge_workers=1,
+        keep_temp_folder=False,
+        strict=True,
+        inject_missing_state=True,  # the Trainer writes no universal_checkpoint_info
+    )
+    with redirect_stdout(StringIO()), redirect_stderr(StringIO()):
+        ds_to_universal.main(arguments)
+    (folder.parent / "latest_universal").unlink()
+
+
+def _sync(folder: Path) -> None:
+    """Makes the files of a folder last."""
+    for path in folder.rglob("*"):
+        descriptor = os.open(path, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
