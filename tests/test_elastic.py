@@ -12,9 +12,16 @@ import numpy as np
 import pytest
 
 from metalang.building import TextBuild, build_corpus, domain_build
+from metalang.building.tracing import trace_step
 from metalang.domains.copying import Identity
+from metalang.errors import ConfigError, MismatchError
+from metalang.mixing.reading import read_run
+from metalang.mixing.step_sizes import StepSizes
 from metalang.text.sources import TextSource
 from metalang.text.train_tokenizer import train_tokenizer
+from metalang.training.checkpoints import mark_complete
+from metalang.training.config import parse_arguments
+from metalang.training.elastic import fitting_accumulation, go_on
 
 ROOT = Path(__file__).parents[1]
 DEEPSPEED = str(Path(sys.executable).parent / "deepspeed")
@@ -42,7 +49,8 @@ def _train(data, folder, *more, ranks, zero=2):
         "--output_dir", str(folder), "--learning_rate", "1e-3", "--use_cpu", "True", "--max_length", "32",
         "--data_paths", f"{data}/english", f"{data}/identity", "--data_ratios", "0.5", "0.5",
         "--per_device_train_batch_size", "4", "--max_steps", "8", "--logging_steps", "1", "--save_strategy", "steps",
-        "--save_steps", "2", "--gather_weights", "False", "--report_to", "none", "--resume_training", "True", *more,
+        "--save_steps", "2", "--gather_weights", "False", "--report_to", "none", "--resume_training", "True",
+        "--weight_decay", "0.1", *more,
     ]  # fmt: skip
     environment = {**os.environ, "RECORDED": str(recorded)}
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False, env=environment, timeout=600)
@@ -103,3 +111,104 @@ def test_a_run_of_two_ranks_goes_on_on_one_and_then_on_two_by_the_same_command(w
     assert rest is not None, printed[-5000:]
     assert _hashes(rest) == _hashes(windows[48:])
     assert _losses(back) == pytest.approx(_losses(folder), abs=1e-6)
+
+
+@pytest.mark.slow
+def test_a_run_goes_on_with_another_batch_at_the_window_where_it_stood(whole, data, tmp_path):
+    folder, windows = whole
+    run = _begun(tmp_path / "run", folder, 4)
+    printed, rest = _train(data, run, "--allow_batch_change", "True", ranks=1)
+    assert rest is not None, printed[-5000:]
+    assert "batch      changed: 8 windows a step until step 4, now 4; the data go on at window 32" in printed
+    assert "length     8 steps, 1,536 tokens" in printed
+    assert _hashes(rest) == _hashes(windows[32:48])
+    assert [entry["tokens_seen"] for entry in _history(run)] == [256, 512, 768, 1024, 1152, 1280, 1408, 1536]
+    assert _losses(run)[4] != _losses(folder)[4]
+    marker = json.loads((run / "checkpoint-8/complete.json").read_text())["unchanged"]
+    assert (marker["ranks"], marker["step sizes"]) == (1, [[4, 8], [None, 4]])
+    counts = json.loads((run / "checkpoint-8/data.json").read_text())["sources"]
+    assert [source["windows"] for source in counts.values()] == [24, 24]
+    for step, places in ((4, range(24, 32)), (5, range(32, 36)), (8, range(44, 48))):
+        assert [window.planned for window in trace_step(read_run(run, step), step)] == list(places)
+
+
+@pytest.mark.long
+@pytest.mark.parametrize(
+    ("zero", "precision", "most"),
+    [(0, "fp32", 1e-6), (1, "fp32", 1e-6), (2, "fp32", 1e-6), (3, "fp32", 1e-6), (2, "bf16", 1e-6), (3, "bf16", 1e-6)],
+)
+def test_a_chain_of_1_2_4_1_ranks_is_the_run_of_one_rank(data, tmp_path, monkeypatch, zero, precision, most):
+    """In bf16 a matrix product rounds by how many threads share it: here each rank has one, whatever their number."""
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")
+    more = ("--per_device_train_batch_size", "2", "--gradient_accumulation_steps", "4")
+    more += ("--bf16", str(precision == "bf16"))
+    printed, windows = _train(data, tmp_path / "1", *more, ranks=1, zero=zero)
+    assert windows is not None, printed[-5000:]
+    run = tmp_path / "1"
+    for step, ranks in ((2, 2), (4, 4), (6, 1)):
+        after = _begun(tmp_path / f"{step}", run, step)
+        printed, rest = _train(data, after, *more, ranks=ranks, zero=zero)
+        assert rest is not None, printed[-5000:]
+        assert _hashes(rest) == _hashes(windows[8 * step :])
+        assert _losses(after) == pytest.approx(_losses(tmp_path / "1"), abs=most)
+        run = after
+
+
+# Without DeepSpeed's launcher
+
+
+def _settings(tmp_path, *more):
+    flags = (
+        "--model_name_or_path", "configs/models/tiny.json", "--tokenizer_name", "t", "--random_initialize", "True",
+        "--output_dir", str(tmp_path / "run"), "--data_paths", "a", "--data_ratios", "1", "--max_steps", "9",
+        "--use_cpu", "True", "--per_device_train_batch_size", "4",
+    )  # fmt: skip
+    return parse_arguments([*flags, *more])
+
+
+def _checkpoint(tmp_path, step, sizes):
+    """A checkpoint of one rank, of a run begun with an accumulation of 1."""
+    folder = tmp_path / f"run/checkpoint-{step}"
+    folder.mkdir(parents=True)
+    mark_complete(folder, {"ranks": 1, "step sizes": sizes})
+    (tmp_path / "run/run.json").write_text(json.dumps({"run": {"gradient_accumulation_steps": 1}}))
+    return folder
+
+
+def test_another_batch_goes_on_from_the_windows_that_were_read(tmp_path):
+    settings = _settings(tmp_path, "--allow_batch_change", "True")
+    assert go_on(settings, None).sizes == StepSizes(4)
+    assert go_on(settings, _checkpoint(tmp_path, 5, [[3, 8], [None, 16]])).sizes == StepSizes(4, ((3, 8), (2, 16)))
+    assert StepSizes(4, ((3, 8), (2, 16))).before(6) == 3 * 8 + 2 * 16 + 4
+
+
+def test_an_accumulation_other_than_that_of_the_run_is_refused_not_overruled(tmp_path):
+    checkpoint = _checkpoint(tmp_path, 5, [[None, 8]])
+    with pytest.raises(
+        MismatchError, match=r"reads 8 windows, and --per_.*size 4 x --gradient_.*steps 3 x 1 ranks are"
+    ):
+        go_on(_settings(tmp_path, "--gradient_accumulation_steps", "3"), checkpoint)
+
+
+def test_another_batch_is_refused_where_steps_are_left_out_and_where_rows_are_read(tmp_path):
+    checkpoint = _checkpoint(tmp_path, 5, [[None, 8]])
+    for more, message in (
+        (("--skip_steps", "7"), "with --skip_steps 7: those are steps of one size"),
+        (("--phase", "sft"), "the rows of --phase sft are ordered by their global batch"),
+    ):
+        with pytest.raises(ConfigError, match=message):
+            go_on(_settings(tmp_path, "--allow_batch_change", "True", *more), checkpoint)
+
+
+@pytest.mark.parametrize(
+    ("windows", "batch", "ranks", "advice"),
+    [
+        (8, 3, 1, "give --per_device_train_batch_size 1 or 2 or 4 or 8, or --allow_batch_change True"),
+        (8, 4, 4, "give --per_device_train_batch_size 1 or 2, or --allow_batch_change True"),
+        (8, 1, 3, "take a number of ranks that divides 8, or --allow_batch_change True"),
+        (8, 1, 16, "take a number of ranks that divides 8, or --allow_batch_change True"),
+    ],
+)
+def test_a_batch_that_cannot_make_up_the_step_is_refused_with_those_that_can(windows, batch, ranks, advice):
+    with pytest.raises(MismatchError, match=f"reads 8 windows, which .* {batch} on {ranks} ranks .*; {advice}"):
+        fitting_accumulation(windows, batch=batch, ranks=ranks)

@@ -167,9 +167,9 @@ def test_a_resumed_run_is_the_uninterrupted_one_bit_for_bit(whole, data):
 
 def test_a_resume_with_another_global_batch_is_refused(whole, data):
     more = ("--resume_training", "True", "--nl_eval_data_path", f"{data}/lines.jsonl")
-    code, printed = _run(_command(data, whole[0], *_WHOLE, *more, batch=2))
+    code, printed = _run(_command(data, whole[0], *_WHOLE, *more, accumulation=2))
     assert code != 0
-    assert "is of another run (tokens a step: 256 then, 128 now)" in printed
+    assert "pretrain: a step of this run reads 8 windows, and --per_device_train_batch_size 4" in printed
 
 
 def test_the_loss_is_that_of_the_global_batch_however_it_is_cut(data, tmp_path):

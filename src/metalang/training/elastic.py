@@ -21,6 +21,7 @@ from typing import Any
 
 from accelerate.utils import DeepSpeedPlugin, broadcast_object_list
 from deepspeed.checkpoint import ds_to_universal
+from transformers import TrainerCallback
 from transformers.integrations import HfDeepSpeedConfig
 from transformers.integrations.deepspeed import HfTrainerDeepSpeedConfig
 
@@ -28,6 +29,8 @@ from metalang.errors import ConfigError, MismatchError
 from metalang.files import ASIDE, publish_as, read_json, room_in, sha256_of, written
 from metalang.mixing.reading import RUN_FILE
 from metalang.mixing.step_sizes import StepSizes, read_step_sizes
+from metalang.training.callbacks.randomness import FreshRandomness
+from metalang.training.callbacks.zero3_groups import OwnGroups
 from metalang.training.checkpoints import marker_of, step_of
 from metalang.training.config import Settings
 from metalang.training.flags import RunArguments
@@ -38,11 +41,11 @@ RANKS, STEP_SIZES = "ranks", "step sizes"
 
 @dataclass(frozen=True)
 class Going:
-    """How a run begins, or goes on: the windows of its steps, whether its ranks are others, `lines` for its banner."""
+    """How a run begins, or goes on: the windows of its steps, lines for its banner, what the Trainer has to do more."""
 
     sizes: StepSizes
-    is_reshaped: bool = False
     lines: tuple[str, ...] = ()
+    callbacks: tuple[TrainerCallback, ...] = ()
 
     def record(self, ranks: int) -> dict[str, Any]:
         """What complete.json of a checkpoint has to say of it."""
@@ -76,11 +79,8 @@ def go_on(settings: Settings, checkpoint: Path | None) -> Going:
         )
     if run.world_size != then:
         lines.append(f"ranks      {then} until now, {run.world_size} from here on; dropout draws anew from --seed")
-    is_partitioned = run.world_size != then and run.deepspeed_plugin.zero_stage > 0
-    if is_partitioned:
-        _of_first_rank(run, checkpoint)
-    _tell_deepspeed(run, universal=is_partitioned)
-    return Going(sizes.resized(step_of(checkpoint), run.windows_per_step), run.world_size != then, tuple(lines))
+    callbacks = () if run.world_size == then else _reshape(run, checkpoint)
+    return Going(sizes.resized(step_of(checkpoint), run.windows_per_step), tuple(lines), callbacks)
 
 
 def fitting_accumulation(windows: int, *, batch: int, ranks: int) -> int:
@@ -119,6 +119,7 @@ def _keep_batch(run: RunArguments, windows: int) -> str:
     run.gradient_accumulation_steps = fitting_accumulation(
         windows, batch=run.per_device_train_batch_size, ranks=run.world_size
     )
+    _tell_deepspeed(run, universal=False)
     return (
         f"batch      kept at {windows} windows a step: --gradient_accumulation_steps is {asked} on the command line "
         f"and {run.gradient_accumulation_steps} here"
@@ -148,6 +149,16 @@ def _tell_deepspeed(run: RunArguments, *, universal: bool) -> None:
     run.deepspeed_plugin = DeepSpeedPlugin(hf_ds_config=run.hf_deepspeed_config)
 
 
+def _reshape(run: RunArguments, checkpoint: Path) -> tuple[TrainerCallback, ...]:
+    """Has DeepSpeed load the states of other ranks; gives what has to be done behind that."""
+    stage = run.deepspeed_plugin.zero_stage
+    if stage == 0:  # each rank holds and finds all of the optimizer
+        return (FreshRandomness(),)
+    _of_first_rank(run, checkpoint)
+    _tell_deepspeed(run, universal=True)
+    return (FreshRandomness(), OwnGroups(universal_folder(checkpoint))) if stage == 3 else (FreshRandomness(),)
+
+
 def _of_first_rank(run: RunArguments, checkpoint: Path) -> None:
     """Has the first rank make the universal form, while the others wait. What it raises, all raise."""
     fault: Exception | None = None
@@ -162,22 +173,25 @@ def _of_first_rank(run: RunArguments, checkpoint: Path) -> None:
         raise fault
 
 
-def make_universal(checkpoint: Path) -> Path:
-    """The universal form of a checkpoint, made where it is not there yet; a process at a time."""
-    parts = checkpoint / f"global_step{step_of(checkpoint)}"
-    folder = parts.with_name(f"{parts.name}_universal_{sha256_of(marker_of(checkpoint))[:16]}")
+def universal_folder(checkpoint: Path) -> Path:
+    """Where the universal form of a checkpoint lies; of one that was written anew, elsewhere."""
+    return checkpoint / f"global_step{step_of(checkpoint)}_universal_{sha256_of(marker_of(checkpoint))[:16]}"
+
+
+def make_universal(checkpoint: Path) -> None:
+    """Makes the universal form of a checkpoint, where it is not there yet. One process alone may call it."""
+    folder = universal_folder(checkpoint)
     latest = checkpoint / "latest_universal"
     if latest.is_file() and latest.read_text() == folder.name:
-        return folder
+        return
     unfinished = folder.with_name(folder.name + ASIDE)
     for leftover in (folder, unfinished):
         shutil.rmtree(leftover, ignore_errors=True)
-    _convert(parts, unfinished)
+    _convert(checkpoint / f"global_step{step_of(checkpoint)}", unfinished)
     _sync(unfinished)
     publish_as(unfinished, folder)
     with written(latest) as file:
         file.write(folder.name.encode())
-    return folder
 
 
 def _convert(parts: Path, folder: Path) -> None:

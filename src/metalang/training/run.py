@@ -10,7 +10,6 @@ from transformers import default_data_collator
 from metalang.files import read_json, write_json
 from metalang.text.tokenizer import TextTokenizer, load_tokenizer
 from metalang.training.callbacks.complete import CompleteMarker
-from metalang.training.callbacks.randomness import FreshRandomness
 from metalang.training.checkpoints import RUN_FILE, claim_output, newest_complete, require_unchanged, step_of
 from metalang.training.config import Settings
 from metalang.training.counts import SourceCounts
@@ -59,8 +58,8 @@ def pretrain(settings: Settings) -> None:
     )
     said = going.record(run.world_size)
     trainer.add_callback(CompleteMarker(lambda step: unchanged(step) | said, trainer.leave_counts))
-    if going.is_reshaped:
-        trainer.add_callback(FreshRandomness())
+    for callback in going.callbacks:
+        trainer.add_callback(callback)
     if run.process_index == 0:
         print(banner(settings, data, trainer), flush=True)
         print(beginning(checkpoint, run.max_steps), *going.lines, sep="\n", flush=True)
