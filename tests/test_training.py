@@ -107,7 +107,6 @@ def test_the_documented_flags_mean_what_they_say(tmp_path):
             "--save_total_limit 1 would leave no complete checkpoint between two saves; give 2",
         ),
         (["--save_total_limit", "0"], "--save_total_limit 0 would leave no complete checkpoint"),
-        (["--load_best_model_at_end", "True"], "needs --metric_for_best_model: .*; give <eval name>_loss"),
         (["--per_device_train_batch_size", "0"], "--per_device_train_batch_size 0 is no count; give 1 or more"),
         (["--per_device_eval_batch_size", "-1"], "--per_device_eval_batch_size -1 is no count"),
         (["--gradient_accumulation_steps", "0"], "--gradient_accumulation_steps 0 is no count"),

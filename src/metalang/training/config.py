@@ -10,7 +10,14 @@ from transformers import HfArgumentParser
 from transformers.trainer_utils import IntervalStrategy
 
 from metalang.errors import ConfigError
-from metalang.training.flags import DataArguments, ElasticArguments, LossArguments, ModelArguments, RunArguments
+from metalang.training.flags import (
+    DataArguments,
+    ElasticArguments,
+    EvaluationArguments,
+    LossArguments,
+    ModelArguments,
+    RunArguments,
+)
 
 
 @dataclass(frozen=True)
@@ -22,6 +29,7 @@ class Settings:
     loss: LossArguments
     elastic: ElasticArguments
     run: RunArguments
+    evaluation: EvaluationArguments
 
     def record(self) -> dict[str, dict[str, Any]]:
         """JSON of all flags, by group; keys and tokens left out."""
@@ -49,6 +57,7 @@ def parse_arguments(argv: list[str], description: str = "") -> Settings:
     except (ValueError, ImportError, RuntimeError) as error:
         raise ConfigError(_our_words(str(error))) from None
     _require_evaluation_data(settings)
+    _settle_early_stopping(settings)
     _require_one_reader(settings)
     return settings
 
@@ -66,6 +75,19 @@ def _require_evaluation_data(settings: Settings) -> None:
         raise ConfigError(
             "--eval_on_start has nothing to evaluate on; give --nl_eval_data_path, or leave --eval_on_start out"
         )
+
+
+def _settle_early_stopping(settings: Settings) -> None:
+    """--early_stopping_patience watches the loss where no metric is named."""
+    run, patience = settings.run, settings.evaluation.early_stopping_patience
+    if patience is None:
+        return
+    if run.eval_strategy == IntervalStrategy.NO:
+        raise ConfigError(
+            f"--early_stopping_patience {patience} counts evaluations, and there are none; give --eval_strategy steps"
+        )
+    if run.metric_for_best_model is None:
+        run.metric_for_best_model, run.greater_is_better = "loss", False
 
 
 def _require_one_reader(settings: Settings) -> None:

@@ -8,6 +8,7 @@ import numpy as np
 import torch
 from torch.utils.data import Dataset
 
+from metalang.corpus import Corpus
 from metalang.errors import MetalangError
 from metalang.mixing import Plan, Source
 from metalang.mixing.skips import SkippedSteps
@@ -69,6 +70,11 @@ class EvaluationDataset(Dataset):
     def content_hash(self) -> str:
         """Names the tokens that are evaluated on."""
         return self._source.content_hash
+
+    @property
+    def corpus(self) -> Corpus:
+        """The corpus that is evaluated on."""
+        return self._source.corpus
 
     def __len__(self) -> int:
         return self._source.num_windows + (self._source.num_left_over > 0)

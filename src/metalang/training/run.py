@@ -15,6 +15,8 @@ from metalang.training.config import Settings
 from metalang.training.counts import SourceCounts
 from metalang.training.dataset import plain_errors
 from metalang.training.elastic import go_on
+from metalang.training.evaluation import measures_of, metric_names, require_known_metric
+from metalang.training.evaluation.stopping import EarlyStopping
 from metalang.training.feed import Feed, continued, feed
 from metalang.training.model import build_model
 from metalang.training.objectives import objective_of
@@ -33,6 +35,8 @@ def pretrain(settings: Settings) -> None:
     checkpoint = newest_complete(run.output_dir) if run.resume_training else None
     going = go_on(settings, checkpoint)
     data = feed(settings, tokenizer, going.sizes, is_resumed=checkpoint is not None)
+    measures = measures_of(data, settings)
+    require_known_metric(run.metric_for_best_model, metric_names(data, measures))
     model = build_model(settings.model, tokenizer, seed=run.seed, max_length=settings.data.max_length)
 
     def unchanged(step: int) -> dict[str, Any]:
@@ -49,6 +53,7 @@ def pretrain(settings: Settings) -> None:
         tokens_per_step=data.tokens_per_step,
         tokens_ahead=data.tokens_ahead,
         counts=SourceCounts(data.reading, checkpoint) if data.reading else None,
+        measures=measures,
         model=model,
         args=run,
         train_dataset=data.train,
@@ -60,6 +65,8 @@ def pretrain(settings: Settings) -> None:
     trainer.add_callback(CompleteMarker(lambda step: unchanged(step) | said, trainer.leave_counts))
     for callback in going.callbacks:
         trainer.add_callback(callback)
+    if settings.evaluation.early_stopping_patience:
+        trainer.add_callback(EarlyStopping(settings.evaluation.early_stopping_patience))
     if run.process_index == 0:
         print(banner(settings, data, trainer), flush=True)
         print(beginning(checkpoint, run.max_steps), *going.lines, sep="\n", flush=True)

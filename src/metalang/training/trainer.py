@@ -1,6 +1,5 @@
 """Hugging Face's Trainer, with exact evaluation and tokens as the axis: what no flag and no callback gives."""
 
-import math
 from pathlib import Path
 from typing import Any
 
@@ -9,12 +8,13 @@ import torch
 from accelerate.data_loader import DataLoaderShard
 from torch import nn
 from transformers import PrinterCallback, ProgressCallback, Trainer, TrainerState
-from transformers.trainer_utils import EvalPrediction
+from transformers.trainer_utils import EvalLoopOutput, EvalPrediction
 
 from metalang.training.batches import RankBatches
 from metalang.training.callbacks.progress import Progress
 from metalang.training.callbacks.throughput import Throughput
 from metalang.training.counts import SourceCounts, log_keys
+from metalang.training.evaluation.measures import Measures, of_loss, overall
 from metalang.training.loss_parts import LossParts
 from metalang.training.objectives.contract import Objective
 from metalang.training.objectives.cross_entropy import IGNORED
@@ -25,11 +25,12 @@ class MetalangTrainer(Trainer):
     """Trains on windows, or rows, by an objective (`objectives/`).
 
     `evaluate` gives `eval_<name>_loss`, the mean over all predicted ids, whatever the batch size and the number of
-    ranks, `eval_<name>_perplexity` and `eval_<name>_tokens`. Every log bears `tokens_seen`: the steps done, times
-    `tokens_per_step` (and `tokens_ahead`, of steps that were of another size), or (None: steps differ) the ids that
-    were read, padding left out; and (`counts`) what was read of each source: `source_<name>_windows`, `_tokens`,
-    `_predicted_tokens`, `_epochs`, and (`LossParts`) `loss_<name>`.
-    The logged `loss` is cross-entropy; what `z_loss` adds to it is logged beside it.
+    ranks, `eval_<name>_perplexity` and `eval_<name>_tokens`, what `measures` add (`_bits_per_byte`, `_exact_match`),
+    and `eval_loss`, `eval_perplexity`, `eval_tokens` of all sources together. Every log bears `tokens_seen`: the steps
+    done, times `tokens_per_step` (and `tokens_ahead`, of steps that were of another size), or (None: steps differ) the
+    ids that were read, padding left out; and (`counts`) what was read of each source: `source_<name>_windows`,
+    `_tokens`, `_predicted_tokens`, `_epochs`, and (`LossParts`) `loss_<name>`. The logged `loss` is cross-entropy; what
+    `z_loss` adds to it is logged beside it.
     """
 
     def __init__(
@@ -40,6 +41,7 @@ class MetalangTrainer(Trainer):
         tokens_ahead: int = 0,
         counts: SourceCounts | None = None,
         z_loss: float = 0.0,
+        measures: Measures | None = None,
         **arguments: Any,
     ) -> None:
         super().__init__(compute_metrics=_token_mean, **arguments)
@@ -49,6 +51,7 @@ class MetalangTrainer(Trainer):
         self._tokens_per_step = tokens_per_step
         self._tokens_ahead = tokens_ahead
         self._counts = counts
+        self._measures = measures
         if tokens_per_step is None:
             self.args.include_num_input_tokens_seen = "non_padding"  # counted over all ranks, and kept in checkpoints
         self._throughput = Throughput(self._tokens_seen)
@@ -105,6 +108,29 @@ class MetalangTrainer(Trainer):
         self._z_loss = losses.z_loss * share
         return losses.total * share
 
+    def evaluate(
+        self,
+        eval_dataset: Any = None,
+        ignore_keys: list[str] | None = None,
+        metric_key_prefix: str = "eval",
+    ) -> dict[str, float]:
+        """The metrics of all sources and, behind those of the last, of all together."""
+        metrics = super().evaluate(eval_dataset, ignore_keys, metric_key_prefix)
+        sources = self.eval_dataset if eval_dataset is None else eval_dataset
+        if isinstance(sources, dict):
+            together = overall(metrics, list(sources))
+            metrics |= together
+            self.log(together)
+            self.control = self.callback_handler.on_evaluate(self.args, self.state, self.control, metrics)
+        return metrics
+
+    def evaluation_loop(self, *arguments: Any, metric_key_prefix: str = "eval", **named: Any) -> EvalLoopOutput:
+        """The loop over a source, and what else is measured on it."""
+        output = super().evaluation_loop(*arguments, metric_key_prefix=metric_key_prefix, **named)
+        if self._measures is not None:
+            self._measures.add_to(output.metrics, self, metric_key_prefix)
+        return output
+
     def prediction_step(
         self, model: nn.Module, inputs: dict[str, Any], prediction_loss_only: bool, ignore_keys: list[str] | None = None
     ) -> tuple[None, torch.Tensor, torch.Tensor]:
@@ -144,5 +170,4 @@ def _token_mean(prediction: EvalPrediction) -> dict[str, float]:
     """The loss of a token, from the sums (n,) and counts (n,) of all windows; named so that it is the `eval_loss`."""
     total = float(np.sum(prediction.predictions, dtype=np.float64))
     count = int(np.sum(prediction.label_ids))
-    mean = total / count if count else math.nan
-    return {"loss": mean, "perplexity": math.inf if mean >= 700 else math.exp(mean), "tokens": count}
+    return of_loss(total, count)

@@ -2,8 +2,16 @@
 
 from metalang.training.flags.data import DataArguments
 from metalang.training.flags.elastic import ElasticArguments
+from metalang.training.flags.evaluation import EvaluationArguments
 from metalang.training.flags.loss import LossArguments
 from metalang.training.flags.model import ModelArguments
 from metalang.training.flags.run import RunArguments
 
-__all__ = ["DataArguments", "ElasticArguments", "LossArguments", "ModelArguments", "RunArguments"]
+__all__ = [
+    "DataArguments",
+    "ElasticArguments",
+    "EvaluationArguments",
+    "LossArguments",
+    "ModelArguments",
+    "RunArguments",
+]

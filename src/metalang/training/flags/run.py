@@ -103,11 +103,11 @@ class RunArguments(TrainingArguments):
                 f"--save_total_limit {self.save_total_limit} would leave no complete checkpoint between two saves; "
                 "give 2 or more, or leave it out to keep all"
             )
-        if self.load_best_model_at_end and self.metric_for_best_model is None:
-            raise ConfigError(
-                "--load_best_model_at_end True needs --metric_for_best_model: there is no loss of all evaluations "
-                "together; give <eval name>_loss, such as wikitext-2_loss for --nl_eval_data_path wikitext-2"
-            )
+        if self.metric_for_best_model is None and self.save_strategy in ("best", SaveStrategy.BEST):
+            self.metric_for_best_model = "loss"
+        if self.metric_for_best_model is not None and self.greater_is_better is None:
+            # transformers 5.23 takes the larger for the better in all that does not end in "loss", perplexity too.
+            self.greater_is_better = self.metric_for_best_model.endswith("exact_match")
 
     @property
     def order_seed(self) -> int:
