@@ -17,6 +17,7 @@ from metalang.training.flags import (
     LossArguments,
     ModelArguments,
     RunArguments,
+    SampleArguments,
 )
 
 
@@ -30,6 +31,7 @@ class Settings:
     elastic: ElasticArguments
     run: RunArguments
     evaluation: EvaluationArguments
+    samples: SampleArguments
 
     def record(self) -> dict[str, dict[str, Any]]:
         """JSON of all flags, by group; keys and tokens left out."""

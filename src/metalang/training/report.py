@@ -54,11 +54,13 @@ def summary(trainer: MetalangTrainer, data: Feed, *, model_folder: str | None, t
     """Losses before and after, speed, and where everything lies."""
     lines = []
     history = trainer.state.log_history
-    for key in dict.fromkeys(key for entry in history for key in entry if _is_eval_loss(key)):
+    for key in dict.fromkeys(key for entry in history for key in entry if _is_summed_up(key)):
         values = [(entry["step"], entry[key]) for entry in history if key in entry]
         (first_step, first), (last_step, last) = values[0], values[-1]
         lines.append(f"{key}: {first:.4f} at step {first_step} -> {last:.4f} at step {last_step}")
     lines.append(f"speed: {trainer.tokens_per_second:,.0f} tokens/s, {trainer.args.world_size} ranks together")
+    if best := _best(trainer):
+        lines.append(best)
     lines.append(f"model: {model_folder or f'sharded, in the checkpoints of {trainer.args.output_dir}'}")
     lines.append(data.places)
     if tracked:
@@ -66,10 +68,22 @@ def summary(trainer: MetalangTrainer, data: Feed, *, model_folder: str | None, t
     return "\n".join(lines)
 
 
+def _best(trainer: MetalangTrainer) -> str:
+    """Which weights are the best ones, where the run was asked to end with them; a run without any says so."""
+    run, state = trainer.args, trainer.state
+    if not run.load_best_model_at_end:
+        return ""
+    if state.best_model_checkpoint is None:
+        return (
+            f"best: none: no evaluation gave a {run.metric_for_best_model} that is a number; these are the last weights"
+        )
+    return f"best: {run.metric_for_best_model} {state.best_metric:.4f}, loaded from {state.best_model_checkpoint}"
+
+
 def _numel(parameter: torch.nn.Parameter) -> int:
     """Numbers in a parameter, of which a rank holds only a part under ZeRO-3."""
     return parameter.ds_numel if is_deepspeed_zero3_enabled() else parameter.numel()
 
 
-def _is_eval_loss(key: str) -> bool:
-    return key.startswith("eval_") and key.endswith("_loss")
+def _is_summed_up(key: str) -> bool:
+    return key.startswith("eval_") and key.endswith(("_loss", "_bits_per_byte", "_exact_match"))

@@ -2,6 +2,7 @@
 
 import importlib.metadata
 import logging
+import secrets
 from pathlib import Path
 from typing import Any
 
@@ -10,18 +11,21 @@ from transformers import default_data_collator
 from metalang.files import read_json, write_json
 from metalang.text.tokenizer import TextTokenizer, load_tokenizer
 from metalang.training.callbacks.complete import CompleteMarker
+from metalang.training.callbacks.samples import Samples
 from metalang.training.checkpoints import RUN_FILE, claim_output, newest_complete, require_unchanged, step_of
 from metalang.training.config import Settings
 from metalang.training.counts import SourceCounts
 from metalang.training.dataset import plain_errors
 from metalang.training.elastic import go_on
-from metalang.training.evaluation import measures_of, metric_names, require_known_metric
+from metalang.training.evaluation import Measures, measures_of, metric_names, require_known_metric
 from metalang.training.evaluation.stopping import EarlyStopping
 from metalang.training.feed import Feed, continued, feed
 from metalang.training.model import build_model
 from metalang.training.objectives import objective_of
+from metalang.training.provenance import code_version, spec_hashes
 from metalang.training.report import banner, beginning, summary
-from metalang.training.tracking import end_tracking, start_tracking
+from metalang.training.sampling import Sampler
+from metalang.training.tracking import TokenAxis, end_tracking, start_tracking
 from metalang.training.trainer import MetalangTrainer
 
 logger = logging.getLogger(__name__)
@@ -37,6 +41,7 @@ def pretrain(settings: Settings) -> None:
     data = feed(settings, tokenizer, going.sizes, is_resumed=checkpoint is not None)
     measures = measures_of(data, settings)
     require_known_metric(run.metric_for_best_model, metric_names(data, measures))
+    sampler = _sampler(settings, data, measures)
     model = build_model(settings.model, tokenizer, seed=run.seed, max_length=settings.data.max_length)
 
     def unchanged(step: int) -> dict[str, Any]:
@@ -45,8 +50,8 @@ def pretrain(settings: Settings) -> None:
     if checkpoint:
         require_unchanged(checkpoint, unchanged(step_of(checkpoint)), rebase_data=run.rebase_data)
         data = continued(data, checkpoint)
-    _leave_settings(settings, data)
-    tracked = start_tracking(settings)
+    record = _leave_settings(settings, data)
+    tracked = start_tracking(settings, record)
     trainer = MetalangTrainer(
         objective=objective_of(settings),
         z_loss=settings.loss.z_loss,
@@ -61,12 +66,16 @@ def pretrain(settings: Settings) -> None:
         data_collator=default_data_collator,
         processing_class=data.tokenizer.hf,
     )
+    trainer.add_callback(TokenAxis)
     said = going.record(run.world_size)
     trainer.add_callback(CompleteMarker(lambda step: unchanged(step) | said, trainer.leave_counts))
     for callback in going.callbacks:
         trainer.add_callback(callback)
     if settings.evaluation.early_stopping_patience:
         trainer.add_callback(EarlyStopping(settings.evaluation.early_stopping_patience))
+    if sampler:
+        clock, seen = trainer.throughput.leave_out, lambda: trainer.tokens_seen
+        trainer.add_callback(Samples(sampler, settings.samples.sample_steps, tokens_seen=seen, leave_out=clock))
     if run.process_index == 0:
         print(banner(settings, data, trainer), flush=True)
         print(beginning(checkpoint, run.max_steps), *going.lines, sep="\n", flush=True)
@@ -75,21 +84,40 @@ def pretrain(settings: Settings) -> None:
     _finish(trainer, data, settings, tracked)
 
 
-def _leave_settings(settings: Settings, data: Feed) -> None:
+def _leave_settings(settings: Settings, data: Feed) -> dict[str, Any]:
     """Leaves in the output folder what the run was asked for, what it reads and by which versions it is made.
 
-    A run that is continued keeps what it was begun with, but for its length and what it leaves out (`plan`).
+    A run that is continued keeps what it was begun with, but for its length and what it leaves out (`plan`). Gives what
+    it left, on rank 0; the others write nothing.
     """
     run, path = settings.run, Path(settings.run.output_dir) / RUN_FILE
     if run.process_index != 0:
-        return
+        return {}
     plan = {"plan": data.reading.record()} if data.reading else {}
     if path.exists():
-        write_json(path, read_json(path) | plan)
-        return
+        record = {"run_id": secrets.token_hex(4)} | read_json(path) | plan
+        write_json(path, record)
+        return record
     path.parent.mkdir(parents=True, exist_ok=True)
     versions = {name: importlib.metadata.version(name) for name in ("metalang", "torch", "transformers", "deepspeed")}
-    write_json(path, {**settings.record(), "order": data.order, "corpora": data.contents, "versions": versions, **plan})
+    made_of = {"order": data.order, "corpora": data.contents, "specs": spec_hashes(data), "code": code_version()}
+    record = {"run_id": secrets.token_hex(4), **settings.record(), **made_of, "versions": versions, **plan}
+    write_json(path, record)
+    return record
+
+
+def _sampler(settings: Settings, data: Feed, measures: Measures) -> Sampler | None:
+    """What asks the model for samples, None where none are wanted."""
+    if not settings.samples.sample_steps:
+        return None
+    return Sampler(
+        settings.samples,
+        data.tokenizer,
+        measures.answers,
+        seed=settings.run.seed,
+        max_length=settings.data.max_length,
+        behind_eos=measures.behind_eos,
+    )
 
 
 def _tokenizer(settings: Settings) -> TextTokenizer:

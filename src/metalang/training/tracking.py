@@ -1,16 +1,26 @@
-"""wandb without questions: offline where there is no API key."""
+"""Trackers without questions: wandb offline where there is no API key, one run of it however often a run is resumed."""
 
-from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
+from transformers import TrainerCallback
+
+from metalang.errors import ConfigError
+from metalang.mixing import named_paths
+from metalang.mixing.reading import RUN_FILE
+from metalang.text.names import first_line
 from metalang.training.config import Settings
 
+_RECORDED = ("order", "corpora", "specs", "code", "versions")
 
-def start_tracking(settings: Settings) -> str | None:
+
+def start_tracking(settings: Settings, record: dict[str, Any]) -> str | None:
     """Starts wandb's run on rank 0, which the Trainer's own callback writes to; gives the folder of its files.
 
-    wandb's own settings and environment variables hold (WANDB_MODE, WANDB_PROJECT, ...). Without them the project is
-    "metalang", and where nobody is logged in the run stays in --output_dir. None: --report_to does not name wandb.
+    `record` is the run.json: its `run_id` is that of wandb's run, its fingerprints stand in the config, and it is an
+    artifact, beside the files of mixtures. wandb's own settings and environment variables hold (WANDB_MODE,
+    WANDB_PROJECT, ...). Without them the project is "metalang", and where nobody is logged in the run stays in
+    --output_dir. None: --report_to does not name wandb.
     """
     run = settings.run
     if "wandb" not in run.report_to or run.process_index != 0:
@@ -19,14 +29,27 @@ def start_tracking(settings: Settings) -> str | None:
 
     ours = wandb.setup().settings
     offline = ours.mode == "online" and not wandb.login(prompt=False)
-    tracked = wandb.init(
-        project=ours.project or "metalang",
-        name=run.run_name,
-        dir=run.output_dir,
-        config={**asdict(settings.model), **asdict(settings.data)},
-        mode="offline" if offline else None,
-        settings=wandb.Settings(quiet=True) if offline else None,  # the run's own summary says where the files are
-    )
+    groups = [flags for name, flags in settings.record().items() if name != "run"]  # those the Trainer adds
+    try:
+        tracked = wandb.init(
+            project=ours.project or "metalang",
+            id=ours.run_id or record["run_id"],
+            resume=ours.resume or "allow",
+            name=run.run_name,
+            dir=run.output_dir,
+            config={key: value for flags in groups for key, value in flags.items()}
+            | {key: record[key] for key in _RECORDED if key in record},
+            mode="offline" if offline else None,
+            settings=wandb.Settings(quiet=True) if offline else None,  # the run's own summary says where the files are
+        )
+    except wandb.errors.Error as error:
+        raise ConfigError(
+            f"wandb does not start ({first_line(error)}); set WANDB_MODE=offline, or leave it out of --report_to"
+        ) from None
+    artifact = wandb.Artifact(f"run-{tracked.id}", type="run")
+    for path in _described_by(settings):
+        artifact.add_file(str(path))
+    tracked.log_artifact(artifact)
     return str(Path(tracked.dir).parent)
 
 
@@ -35,3 +58,25 @@ def end_tracking() -> None:
     import wandb
 
     wandb.finish()
+
+
+class TokenAxis(TrainerCallback):
+    """Draws wandb's curves over the tokens seen; `train/global_step` stands in every row too, to be chosen there.
+
+    Added behind the Trainer's own callback, whose axis is the step.
+    """
+
+    def on_train_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        """Defines the axis where there is a run of wandb."""
+        if "wandb" in args.report_to and state.is_world_process_zero:
+            import wandb
+
+            wandb.define_metric("train/tokens_seen")
+            wandb.define_metric("*", step_metric="train/tokens_seen", step_sync=True)
+
+
+def _described_by(settings: Settings) -> list[Path]:
+    """The files that say what the run reads: its run.json, and mixtures."""
+    paths = [Path(path) for _, path in named_paths(settings.data.data_paths)]
+    mixtures = [path for path in paths if path.suffix in (".yaml", ".yml") and path.is_file()]
+    return [Path(settings.run.output_dir) / RUN_FILE, *mixtures]

@@ -68,6 +68,16 @@ class MetalangTrainer(Trainer):
         """Of all optimizer steps but the first, all ranks together."""
         return self._throughput.tokens_per_second
 
+    @property
+    def tokens_seen(self) -> int:
+        """Of all ranks, up to the step that is done."""
+        return self._tokens_seen(self.state)
+
+    @property
+    def throughput(self) -> Throughput:
+        """The clock of the steps."""
+        return self._throughput
+
     def get_train_dataloader(self) -> DataLoaderShard:
         """The Trainer's, but for the batches: accelerate 1.15 numbers every window that a resume leaves behind."""
         loader = super().get_train_dataloader()

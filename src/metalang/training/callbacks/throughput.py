@@ -38,6 +38,11 @@ class Throughput(TrainerCallback):
         if self._mark is not None:
             self._mark = time.perf_counter()
 
+    def leave_out(self) -> None:
+        """Leaves out the time since the end of the last step."""
+        if self._mark is not None:
+            self._mark = time.perf_counter()
+
     def take(self) -> dict[str, float]:
         """`tokens_per_second`, of all ranks together, since the last call; nothing where no step was clocked."""
         if not self._tokens:

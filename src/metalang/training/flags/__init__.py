@@ -6,6 +6,7 @@ from metalang.training.flags.evaluation import EvaluationArguments
 from metalang.training.flags.loss import LossArguments
 from metalang.training.flags.model import ModelArguments
 from metalang.training.flags.run import RunArguments
+from metalang.training.flags.samples import SampleArguments
 
 __all__ = [
     "DataArguments",
@@ -14,4 +15,5 @@ __all__ = [
     "LossArguments",
     "ModelArguments",
     "RunArguments",
+    "SampleArguments",
 ]

@@ -10,6 +10,7 @@ from transformers.trainer_utils import SaveStrategy
 
 from metalang.errors import ConfigError
 from metalang.training.deepspeed_json import check_deepspeed_json
+from metalang.training.trackers import require_trackers
 
 _MAX_SEED = 2**32 - 1  # numpy's
 
@@ -54,6 +55,7 @@ class RunArguments(TrainingArguments):
             check_deepspeed_json(Path(self.deepspeed), gather_weights=self.gather_weights)
         super().__post_init__()
         require_one_gpu(self.n_gpu)
+        require_trackers(self.report_to)
         if self.deepspeed and self.use_cpu and torch.distributed.is_initialized():
             # transformers 5.23 tells DeepSpeed of the ranks on GPUs only; ZeRO-3 asks for them when a model is made.
             deepspeed.init_distributed(dist_backend="gloo", auto_mpi_discovery=False, verbose=False)
