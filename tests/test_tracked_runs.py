@@ -208,3 +208,14 @@ def test_a_resumed_run_is_the_same_run_of_wandb_and_stops_where_it_would_have(tr
     assert [row["train/global_step"] for row in rows if "train/loss" in row] == [7, 8]
     assert _sha256(resumed / "model.safetensors") == _sha256(tracked[0] / "model.safetensors")
     assert (resumed / "samples.jsonl").read_bytes() == (tracked[0] / "samples.jsonl").read_bytes()
+
+
+@pytest.mark.long
+def test_samples_and_answers_come_under_zero3_too(data, tmp_path):
+    more = ("--max_steps", "2", "--deepspeed", "configs/ds/zero3.json", "--bf16", "True", "--save_strategy", "no")
+    _run(data, tmp_path / "run", *more, "--sample_steps", "1", "--sample_tokens", "6", "--report_to", "none")
+    samples = [json.loads(line) for line in (tmp_path / "run" / "samples.jsonl").read_text().splitlines()]
+    assert [(sample["step"], sample["source"]) for sample in samples] == [
+        (1, "text"), (1, "copies"), (1, "copies"), (2, "text"), (2, "copies"), (2, "copies")
+    ]  # fmt: skip
+    assert _metrics(tmp_path / "run", 0)["eval_copies_exact_match"] == 0.0

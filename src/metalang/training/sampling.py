@@ -5,12 +5,13 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from typing import Any
 
+import numpy as np
 import torch
 from transformers import PreTrainedModel
 
 from metalang.domains.drawing import drawn_row
 from metalang.errors import ConfigError
-from metalang.ids import Control, IdSpace
+from metalang.ids import Control
 from metalang.seeds import key_for
 from metalang.text.tokenizer import TextTokenizer
 from metalang.training.evaluation.answers import Answer
@@ -94,7 +95,16 @@ class Sampler:
         space = self._tokenizer.id_space
         prompt = self._start + space.of_symbols(answer.symbols[: answer.begin]).tolist()
         ids = self._continued(model, prompt, answer.end - answer.begin, 0.0)
-        return Sample(step, name, answer.question, " ".join(_drawn(i, space) for i in ids), answer.text)
+        return Sample(step, name, answer.question, " ".join(map(self._drawn, ids)), answer.text)
+
+    def _drawn(self, number: int) -> str:
+        """An id as rows show symbols; one of text as that text in quotes."""
+        ids = self._tokenizer.id_space
+        if number == ids.eos_id:
+            return Control.EOS.name
+        if not ids.text_size <= number < ids.vocab_size:
+            return repr(self._tokenizer.decode([number]))
+        return drawn_row(np.array([number - ids.text_size]), np.array([False]))
 
     @torch.no_grad()
     def _continued(self, model: PreTrainedModel, prompt: list[int], count: int, temperature: float) -> list[int]:
@@ -119,12 +129,3 @@ def _aside(model: PreTrainedModel, seed: int) -> Iterator[None]:
             yield
         finally:
             model.train(was_training)
-
-
-def _drawn(number: int, ids: IdSpace) -> str:
-    """An id as rows show symbols; one of text by its number."""
-    if number == ids.eos_id:
-        return Control.EOS.name
-    if not ids.text_size <= number < ids.vocab_size:
-        return f"id-{number}"
-    return drawn_row(torch.tensor([number - ids.text_size]).numpy(), torch.zeros(1, dtype=torch.bool).numpy())

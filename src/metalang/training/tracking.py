@@ -8,7 +8,6 @@ from transformers import TrainerCallback
 from metalang.errors import ConfigError
 from metalang.mixing import named_paths
 from metalang.mixing.reading import RUN_FILE
-from metalang.text.names import first_line
 from metalang.training.config import Settings
 
 _RECORDED = ("order", "corpora", "specs", "code", "versions")
@@ -27,30 +26,38 @@ def start_tracking(settings: Settings, record: dict[str, Any]) -> str | None:
         return None
     import wandb
 
-    ours = wandb.setup().settings
-    offline = ours.mode == "online" and not wandb.login(prompt=False)
-    groups = [flags for name, flags in settings.record().items() if name != "run"]  # those the Trainer adds
     try:
-        tracked = wandb.init(
-            project=ours.project or "metalang",
-            id=ours.run_id or record["run_id"],
-            resume=ours.resume or "allow",
-            name=run.run_name,
-            dir=run.output_dir,
-            config={key: value for flags in groups for key, value in flags.items()}
-            | {key: record[key] for key in _RECORDED if key in record},
-            mode="offline" if offline else None,
-            settings=wandb.Settings(quiet=True) if offline else None,  # the run's own summary says where the files are
-        )
-    except wandb.errors.Error as error:
+        tracked = _started(settings, record)
+    except (wandb.errors.Error, ValueError) as error:  # ValueError: what pydantic says of an environment variable
+        said = " ".join(str(error).split()).rstrip(".")
         raise ConfigError(
-            f"wandb does not start ({first_line(error)}); set WANDB_MODE=offline, or leave it out of --report_to"
+            f"wandb does not start ({said}); mend its settings, set WANDB_MODE=offline, or leave it out of --report_to"
         ) from None
     artifact = wandb.Artifact(f"run-{tracked.id}", type="run")
     for path in _described_by(settings):
         artifact.add_file(str(path))
     tracked.log_artifact(artifact)
     return str(Path(tracked.dir).parent)
+
+
+def _started(settings: Settings, record: dict[str, Any]) -> Any:
+    """wandb's run, new or gone on with."""
+    import wandb
+
+    run, ours = settings.run, wandb.setup().settings
+    offline = ours.mode == "online" and not wandb.login(prompt=False)
+    groups = [flags for name, flags in settings.record().items() if name != "run"]  # those the Trainer adds
+    return wandb.init(
+        project=ours.project or "metalang",
+        id=ours.run_id or record["run_id"],
+        resume=ours.resume or "allow",
+        name=run.run_name,
+        dir=run.output_dir,
+        config={key: value for flags in groups for key, value in flags.items()}
+        | {key: record[key] for key in _RECORDED if key in record},
+        mode="offline" if offline else None,
+        settings=wandb.Settings(quiet=True) if offline else None,  # the run's own summary says where the files are
+    )
 
 
 def end_tracking() -> None:
