@@ -14,6 +14,7 @@ from metalang.training.flags import (
     DataArguments,
     ElasticArguments,
     EvaluationArguments,
+    HealthArguments,
     LossArguments,
     ModelArguments,
     RunArguments,
@@ -32,6 +33,7 @@ class Settings:
     run: RunArguments
     evaluation: EvaluationArguments
     samples: SampleArguments
+    health: HealthArguments
 
     def record(self) -> dict[str, dict[str, Any]]:
         """JSON of all flags, by group; keys and tokens left out."""

@@ -15,7 +15,7 @@ from typing import Any
 import torch
 
 from metalang.files import read_json, write_json
-from metalang.mixing import Reading
+from metalang.mixing import Reading, Source, Stream
 from metalang.training.checkpoints import DATA_FILE
 from metalang.training.objectives.cross_entropy import IGNORED
 
@@ -56,6 +56,11 @@ class SourceCounts:
             for source, before, since in zip(self._sources, self._before, predicted, strict=True)
         }
 
+    @property
+    def kinds(self) -> dict[str, str]:
+        """Of what kind each source is, by its name (`kind_of`)."""
+        return {source.name: kind_of(source) for source in self._sources}
+
     def write(self, folder: Path, step: int, counts: dict[str, dict[str, Any]]) -> None:
         """Leaves counts, and what was left out, in a checkpoint."""
         sources = {source.name: {"content": source.content_hash, **counts[source.name]} for source in self._sources}
@@ -74,3 +79,27 @@ def log_keys(counts: dict[str, dict[str, Any]]) -> dict[str, float]:
         for key, value in of_source.items()
         if value is not None
     }
+
+
+def seen_by_kind(counts: dict[str, dict[str, Any]], kinds: dict[str, str]) -> dict[str, int]:
+    """The tokens of counts by the kind of their source, and those of them that were predicted.
+
+    >>> counts = {"english": {"tokens": 96, "predicted_tokens": 96}, "dyck": {"tokens": 32, "predicted_tokens": 20}}
+    >>> seen_by_kind(counts, {"english": "text", "dyck": "meta"})
+    {'tokens_seen_text': 96, 'tokens_seen_meta': 32, 'tokens_seen_predicted': 116}
+    """
+    seen = {"tokens_seen_text": 0, "tokens_seen_meta": 0}
+    for name, of_source in counts.items():
+        key = f"tokens_seen_{kinds[name]}"
+        seen[key] = seen.get(key, 0) + of_source["tokens"]
+    return seen | {"tokens_seen_predicted": sum(of_source["predicted_tokens"] for of_source in counts.values())}
+
+
+def kind_of(source: Source | Stream) -> str:
+    """What a source holds: text, meta (symbols), or mixed: a mixture on disk does not say which window is which."""
+    if isinstance(source, Stream):
+        return "text"
+    manifest = source.corpus.manifest
+    if manifest.window_length is not None:
+        return "mixed"
+    return "meta" if manifest.ids.tokenizer is None else "text"

@@ -43,6 +43,9 @@ _BLOCKS: dict[str, type[BaseModel]] = {
     "zero_optimization.offload_param": DeepSpeedZeroOffloadParamConfig,
 }
 
+# Without these DeepSpeed 0.19 makes its update from a gradient that is NaN, or does not tell that it was.
+_GUARDS = ("bf16.check_grad_overflow", "zero_optimization.compute_grad_norm")
+
 _GATHER = "stage3_gather_16bit_weights_on_model_save"
 
 
@@ -67,6 +70,9 @@ def check_deepspeed_json(path: Path, *, gather_weights: bool = True) -> None:
         value = _at(config, key)
         if value not in (None, "auto"):
             raise ConfigError(f'{path} sets {key} to {value!r}; write "auto" there and use {flag}')
+    for key in _GUARDS:
+        if _at(config, key, True) is not True:
+            raise ConfigError(f"{path} turns {key} off, so a NaN gradient would reach the weights; remove it")
     zero = config.get("zero_optimization", {})
     if gather_weights and zero.get("stage") == 3 and zero.get(_GATHER) is not True:
         raise ConfigError(

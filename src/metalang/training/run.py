@@ -6,7 +6,7 @@ import secrets
 from pathlib import Path
 from typing import Any
 
-from transformers import default_data_collator
+from transformers import PreTrainedModel, default_data_collator
 
 from metalang.files import read_json, write_json
 from metalang.text.tokenizer import TextTokenizer, load_tokenizer
@@ -20,11 +20,13 @@ from metalang.training.elastic import go_on
 from metalang.training.evaluation import Measures, measures_of, metric_names, require_known_metric
 from metalang.training.evaluation.stopping import EarlyStopping
 from metalang.training.feed import Feed, continued, feed
+from metalang.training.health import Health
 from metalang.training.model import build_model
 from metalang.training.objectives import objective_of
 from metalang.training.provenance import code_version, spec_hashes
 from metalang.training.report import banner, beginning, summary
 from metalang.training.sampling import Sampler
+from metalang.training.speed import Yardstick, yardstick
 from metalang.training.tracking import TokenAxis, end_tracking, start_tracking
 from metalang.training.trainer import MetalangTrainer
 
@@ -59,6 +61,8 @@ def pretrain(settings: Settings) -> None:
         tokens_ahead=data.tokens_ahead,
         counts=SourceCounts(data.reading, checkpoint) if data.reading else None,
         measures=measures,
+        yardstick=_yardstick(settings, model),
+        health=Health(settings.health, data.reading),
         model=model,
         args=run,
         train_dataset=data.train,
@@ -82,6 +86,11 @@ def pretrain(settings: Settings) -> None:
     with plain_errors():
         trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
     _finish(trainer, data, settings, tracked)
+
+
+def _yardstick(settings: Settings, model: PreTrainedModel) -> Yardstick | None:
+    run, length, peak_flops = settings.run, settings.data.max_length, settings.health.peak_flops
+    return yardstick(model.config, length, run.device, num_devices=run.world_size, peak_flops=peak_flops)
 
 
 def _leave_settings(settings: Settings, data: Feed) -> dict[str, Any]:

@@ -1,5 +1,6 @@
 """Hugging Face's Trainer, with exact evaluation and tokens as the axis: what no flag and no callback gives."""
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -7,21 +8,23 @@ import numpy as np
 import torch
 from accelerate.data_loader import DataLoaderShard
 from torch import nn
-from transformers import PrinterCallback, ProgressCallback, Trainer, TrainerState
+from transformers import PrinterCallback, ProgressCallback, TrainerState
 from transformers.trainer_utils import EvalLoopOutput, EvalPrediction
 
 from metalang.training.batches import RankBatches
 from metalang.training.callbacks.progress import Progress
 from metalang.training.callbacks.throughput import Throughput
-from metalang.training.counts import SourceCounts, log_keys
+from metalang.training.counts import SourceCounts, log_keys, seen_by_kind
 from metalang.training.evaluation.measures import Measures, of_loss, overall
+from metalang.training.guard import GuardedTrainer, guarded
 from metalang.training.loss_parts import LossParts
 from metalang.training.objectives.contract import Objective
 from metalang.training.objectives.cross_entropy import IGNORED
 from metalang.training.objectives.token_loss import TokenLoss
+from metalang.training.speed import Yardstick
 
 
-class MetalangTrainer(Trainer):
+class MetalangTrainer(GuardedTrainer):
     """Trains on windows, or rows, by an objective (`objectives/`).
 
     `evaluate` gives `eval_<name>_loss`, the mean over all predicted ids, whatever the batch size and the number of
@@ -29,8 +32,8 @@ class MetalangTrainer(Trainer):
     and `eval_loss`, `eval_perplexity`, `eval_tokens` of all sources together. Every log bears `tokens_seen`: the steps
     done, times `tokens_per_step` (and `tokens_ahead`, of steps that were of another size), or (None: steps differ) the
     ids that were read, padding left out; and (`counts`) what was read of each source: `source_<name>_windows`,
-    `_tokens`, `_predicted_tokens`, `_epochs`, and (`LossParts`) `loss_<name>`. The logged `loss` is cross-entropy; what
-    `z_loss` adds to it is logged beside it.
+    `_tokens`, `_predicted_tokens`, `_epochs`, of all together `tokens_seen_text`, `_meta` and `_predicted`, and
+    (`LossParts`) `loss_<name>`. The logged `loss` is cross-entropy; what `z_loss` adds to it is logged beside it.
     """
 
     def __init__(
@@ -42,6 +45,7 @@ class MetalangTrainer(Trainer):
         counts: SourceCounts | None = None,
         z_loss: float = 0.0,
         measures: Measures | None = None,
+        yardstick: Yardstick | None = None,
         **arguments: Any,
     ) -> None:
         super().__init__(compute_metrics=_token_mean, **arguments)
@@ -54,7 +58,7 @@ class MetalangTrainer(Trainer):
         self._measures = measures
         if tokens_per_step is None:
             self.args.include_num_input_tokens_seen = "non_padding"  # counted over all ranks, and kept in checkpoints
-        self._throughput = Throughput(self._tokens_seen)
+        self._throughput = Throughput(self._tokens_seen, yardstick)
         self.add_callback(self._throughput)
         self.remove_callback(PrinterCallback if self.args.disable_tqdm else ProgressCallback)
         self.add_callback(Progress(self._tokens_seen, tokens_per_step))
@@ -116,7 +120,7 @@ class MetalangTrainer(Trainer):
         averaged = num_items_in_batch is not None and self.args.average_tokens_across_devices
         share = (self.accelerator.num_processes if averaged else 1) / torch.clamp(count, min=1)
         self._z_loss = losses.z_loss * share
-        return losses.total * share
+        return guarded(losses.total * share)
 
     def evaluate(
         self,
@@ -154,11 +158,16 @@ class MetalangTrainer(Trainer):
         """Logs, with `tokens_seen` and the counts of sources; beside a training loss those of sources and the speed."""
         logs["tokens_seen"] = self._tokens_seen(self.state)
         if self._counts is not None:
-            logs.update(log_keys(self._counts.at(self.state.global_step, self._sum)))
+            counts = self._counts.at(self.state.global_step, self._sum)
+            logs.update(log_keys(counts) | seen_by_kind(counts, self._counts.kinds))
         if "loss" in logs:
             logs.update(self._parts.take(self._sum))
-            logs.update(self._throughput.take())
+            logs.update(self._throughput.take(self._worst))
         super().log(logs, start_time)
+
+    def get_batch_samples(self, epoch_iterator: Iterator[Any], *arguments: Any) -> tuple[list[Any], Any]:
+        """The batches of a step, and the time that they are waited for is counted."""
+        return super().get_batch_samples(self._throughput.timed(epoch_iterator), *arguments)
 
     def leave_counts(self, folder: Path, step: int) -> None:
         """Writes `data.json` of a checkpoint. All ranks call it."""
@@ -169,6 +178,10 @@ class MetalangTrainer(Trainer):
 
     def _sum(self, numbers: torch.Tensor) -> torch.Tensor:
         return self.accelerator.reduce(numbers, reduction="sum")
+
+    def _worst(self, numbers: list[float]) -> list[float]:
+        mine = torch.tensor([numbers], dtype=torch.float64, device=self.args.device)
+        return self.accelerator.gather(mine).amax(dim=0).tolist()
 
     def _tokens_seen(self, state: TrainerState) -> int:
         if self._tokens_per_step is None:

@@ -1,7 +1,10 @@
 """Progress for people: a bar in tokens, and a line for each log."""
 
+import math
+import time
 from collections.abc import Callable
 from dataclasses import replace
+from datetime import timedelta
 from typing import Any
 
 from tqdm import tqdm
@@ -15,6 +18,7 @@ class Progress(TrainerCallback):
         self._tokens_seen = tokens_seen
         self._tokens_per_step = tokens_per_step
         self._bar: tqdm | None = None
+        self._first: tuple[int, float] | None = None  # the first step of this process, and when it ended
 
     def on_train_begin(self, args: TrainingArguments, state: TrainerState, control: Any, **kwargs: Any) -> None:
         """Opens the bar, where the run begins."""
@@ -32,6 +36,7 @@ class Progress(TrainerCallback):
 
     def on_step_end(self, args: TrainingArguments, state: TrainerState, control: Any, **kwargs: Any) -> None:
         """Moves the bar."""
+        self._first = self._first or (state.global_step, time.monotonic())
         if self._bar is not None:
             self._bar.update(self._tokens_seen(state) - self._bar.n)
 
@@ -39,8 +44,16 @@ class Progress(TrainerCallback):
         self, args: TrainingArguments, state: TrainerState, control: Any, logs: dict[str, float], **kwargs: Any
     ) -> None:
         """Writes the line of a log."""
-        if self._bar is not None and (line := log_line(logs, state.global_step, state.max_steps)):
+        line = log_line(logs, state.global_step, state.max_steps, seconds_left=self._seconds_left(state))
+        if self._bar is not None and line:
             self._bar.write(line)
+
+    def _seconds_left(self, state: TrainerState) -> float | None:
+        """At the speed since the first step, with evaluations and checkpoints; None before the second."""
+        if self._first is None or state.global_step == self._first[0]:
+            return None
+        seconds_per_step = (time.monotonic() - self._first[1]) / (state.global_step - self._first[0])
+        return seconds_per_step * (state.max_steps - state.global_step)
 
     def on_train_end(self, args: TrainingArguments, state: TrainerState, control: Any, **kwargs: Any) -> None:
         """Closes the bar."""
@@ -48,22 +61,29 @@ class Progress(TrainerCallback):
             self._bar.close()
 
 
-def log_line(logs: dict[str, float], step: int, max_steps: int) -> str:
+def log_line(logs: dict[str, float], step: int, max_steps: int, *, seconds_left: float | None = None) -> str:
     """A log in one line, empty for one that holds neither a training loss nor an evaluated one.
 
-    >>> log_line({"loss": 4.5, "grad_norm": 0.7, "learning_rate": 4.5e-4, "tokens_per_second": 20652.0}, 100, 1000)
-    'step 100/1,000 | loss 4.5000 | grad_norm 0.70 | learning_rate 4.5e-04 | 20,652 tokens/s'
+    >>> log_line({"loss": 4.523, "tokens_per_second": 1200.0}, 100, 1000, seconds_left=750)
+    'step 100/1,000 | loss 4.5230 | ppl 92.1 | 1,200 tokens/s | eta 0:12:30'
+    >>> log_line({"loss": float("nan"), "mfu": 0.412, "nan_steps": 2}, 100, 1000)
+    'step 100/1,000 | loss nan | ppl nan | mfu 41.2% | nan_steps 2'
     >>> log_line({"eval_wiki_loss": 3.0, "eval_wiki_perplexity": 20.0855, "eval_wiki_tokens": 9}, 100, 1000)
     'step 100/1,000 | eval_wiki_loss 3.0000 | perplexity 20.09'
     """
     parts = [f"step {step:,}/{max_steps:,}"]
     if "loss" in logs:
-        parts.append(f"loss {logs['loss']:.4f}")
-        parts += [f"grad_norm {logs['grad_norm']:.2f}"] if "grad_norm" in logs else []
-        parts += [f"learning_rate {logs['learning_rate']:.1e}"] if "learning_rate" in logs else []
+        parts += [f"loss {logs['loss']:.4f}", f"ppl {_perplexity(logs['loss'])}"]
         parts += [f"{logs['tokens_per_second']:,.0f} tokens/s"] if "tokens_per_second" in logs else []
+        parts += [f"mfu {logs['mfu']:.1%}"] if "mfu" in logs else []
+        parts += [f"nan_steps {logs['nan_steps']:,}"] if logs.get("nan_steps") else []
+        parts += [f"eta {timedelta(seconds=round(seconds_left))}"] if seconds_left is not None else []
     for key in logs:
         if key.startswith("eval_") and key.endswith("_loss"):
             parts.append(f"{key} {logs[key]:.4f}")
             parts.append(f"perplexity {logs[key.removesuffix('loss') + 'perplexity']:.2f}")
     return " | ".join(parts) if len(parts) > 1 else ""
+
+
+def _perplexity(loss: float) -> str:
+    return "inf" if loss >= 700 else f"{math.exp(loss):,.1f}"

@@ -3,6 +3,7 @@
 from metalang.training.flags.data import DataArguments
 from metalang.training.flags.elastic import ElasticArguments
 from metalang.training.flags.evaluation import EvaluationArguments
+from metalang.training.flags.health import HealthArguments
 from metalang.training.flags.loss import LossArguments
 from metalang.training.flags.model import ModelArguments
 from metalang.training.flags.run import RunArguments
@@ -12,6 +13,7 @@ __all__ = [
     "DataArguments",
     "ElasticArguments",
     "EvaluationArguments",
+    "HealthArguments",
     "LossArguments",
     "ModelArguments",
     "RunArguments",
