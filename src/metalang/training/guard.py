@@ -71,8 +71,9 @@ class GuardedTrainer(Trainer):
         numbers, losses, norms, guarded = zip(*pending, strict=True)
         means = self.accelerator.reduce(torch.stack(losses).double(), reduction="mean").tolist()
         for number, loss, norm, own in zip(numbers, means, _on_host(norms), _on_host(guarded), strict=True):
-            is_finite = all(value is None or math.isfinite(value) for value in (loss, norm, own))
-            self._health.judge(Step(number, loss, norm, is_finite))
+            is_good = all(value is None or math.isfinite(value) for value in (loss, norm, own))
+            is_overflow = self.args.fp16 and math.isfinite(loss)  # the scale is halved: how fp16 finds it
+            self._health.judge(Step(number, loss, norm, "good" if is_good else "overflow" if is_overflow else "nan"))
 
 
 def guarded(loss: torch.Tensor) -> torch.Tensor:

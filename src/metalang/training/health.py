@@ -15,7 +15,7 @@ import logging
 import math
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from transformers import TrainerCallback, TrainerState, TrainingArguments
 
@@ -37,13 +37,14 @@ _SHOWN = 5
 class Step:
     """A step that was made: mean loss over all ranks, norm of the gradient before clipping (None: not known).
 
-    `is_finite`: whether loss and gradient are; where they are not, the update was left out.
+    `outcome`: nan where loss or gradient are NaN or Inf, overflow where fp16's loss scale made the gradient so; the
+    update of either was left out.
     """
 
     number: int
     loss: float
     grad_norm: float | None
-    is_finite: bool
+    outcome: Literal["good", "nan", "overflow"] = "good"
 
 
 class Health(TrainerCallback):
@@ -58,11 +59,9 @@ class Health(TrainerCallback):
         self._monitors = {kind: SpikeMonitor(arguments.spike_sigma) for kind in ("loss", "grad_norm")}
         self._counts = {"nan_steps": 0, "overflow_steps": 0, "spikes": 0}
         self._file: Path | None = None  # of rank 0
-        self._scales_loss = False
 
     def on_train_begin(self, args: TrainingArguments, state: TrainerState, control: Any, **kwargs: Any) -> None:
         """Goes on where the checkpoint was left, if the run goes on."""
-        self._scales_loss = args.fp16
         kept = state.stateful_callbacks.get(_STATE)
         if kept:
             self._counts.update(kept["counts"])
@@ -74,8 +73,8 @@ class Health(TrainerCallback):
 
     @property
     def counts(self) -> dict[str, int]:
-        """`nan_steps` and `spikes` of the run so far; `overflow_steps`, where fp16's loss scale was too large."""
-        return {name: count for name, count in self._counts.items() if name != "overflow_steps" or self._scales_loss}
+        """`nan_steps` and `spikes` of the run so far; with fp16 `overflow_steps`, once there are any."""
+        return {name: count for name, count in self._counts.items() if name != "overflow_steps" or count}
 
     def keep(self, state: TrainerState) -> None:
         """Leaves what it knows where a checkpoint takes it along."""
@@ -84,12 +83,12 @@ class Health(TrainerCallback):
 
     def judge(self, step: Step) -> None:
         """Looks at the next step. All ranks call it, with equal values. Raises ConfigError where the run is to end."""
-        if step.is_finite:
+        if step.outcome == "good":
             self._look_for_spikes(step)
-        elif self._scales_loss and math.isfinite(step.loss):
-            self._counts["overflow_steps"] += 1  # the scale is halved: how fp16 finds it
-        else:
+        elif step.outcome == "nan":
             self._report_nan(step)
+        else:
+            self._counts["overflow_steps"] += 1
 
     def _look_for_spikes(self, step: Step) -> None:
         values = {"loss": step.loss}
