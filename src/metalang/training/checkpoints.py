@@ -49,6 +49,13 @@ def newest_complete(output_dir: str | Path) -> Path | None:
     return None
 
 
+def require_complete(checkpoint: Path) -> None:
+    """Raises ConfigError for a folder that is no complete checkpoint."""
+    fault = _fault(checkpoint)
+    if fault is not None:
+        raise ConfigError(f"{checkpoint} is no complete checkpoint: {fault}; give one that is, or the run's newest")
+
+
 def step_of(checkpoint: Path) -> int:
     """The step of a checkpoint's folder.
 

@@ -19,7 +19,9 @@ from metalang.training.flags import (
     ModelArguments,
     RunArguments,
     SampleArguments,
+    ScheduleArguments,
 )
+from metalang.training.schedule import settle
 
 
 @dataclass(frozen=True)
@@ -34,6 +36,7 @@ class Settings:
     evaluation: EvaluationArguments
     samples: SampleArguments
     health: HealthArguments
+    schedule: ScheduleArguments
 
     def record(self) -> dict[str, dict[str, Any]]:
         """JSON of all flags, by group; keys and tokens left out."""
@@ -63,6 +66,7 @@ def parse_arguments(argv: list[str], description: str = "") -> Settings:
     _require_evaluation_data(settings)
     _settle_early_stopping(settings)
     _require_one_reader(settings)
+    settle(settings.schedule, settings.run)
     return settings
 
 

@@ -10,8 +10,10 @@ from transformers import PreTrainedModel, default_data_collator
 
 from metalang.files import read_json, write_json
 from metalang.text.tokenizer import TextTokenizer, load_tokenizer
+from metalang.training.branch import branch_point, require_goes_on
 from metalang.training.callbacks.complete import CompleteMarker
 from metalang.training.callbacks.samples import Samples
+from metalang.training.callbacks.saves import schedule_callbacks
 from metalang.training.checkpoints import RUN_FILE, claim_output, newest_complete, require_unchanged, step_of
 from metalang.training.config import Settings
 from metalang.training.counts import SourceCounts
@@ -26,6 +28,7 @@ from metalang.training.objectives import objective_of
 from metalang.training.provenance import code_version, spec_hashes
 from metalang.training.report import banner, beginning, summary
 from metalang.training.sampling import Sampler
+from metalang.training.schedule import schedule_lines
 from metalang.training.speed import Yardstick, yardstick
 from metalang.training.tracking import TokenAxis, end_tracking, start_tracking
 from metalang.training.trainer import MetalangTrainer
@@ -39,6 +42,7 @@ def pretrain(settings: Settings) -> None:
     claim_output(run.output_dir, resume=run.resume_training)
     tokenizer = _tokenizer(settings)
     checkpoint = newest_complete(run.output_dir) if run.resume_training else None
+    checkpoint = checkpoint or branch_point(settings.schedule, run)
     going = go_on(settings, checkpoint)
     data = feed(settings, tokenizer, going.sizes, is_resumed=checkpoint is not None)
     measures = measures_of(data, settings)
@@ -51,6 +55,7 @@ def pretrain(settings: Settings) -> None:
 
     if checkpoint:
         require_unchanged(checkpoint, unchanged(step_of(checkpoint)), rebase_data=run.rebase_data)
+        require_goes_on(checkpoint, settings.schedule, run)
         data = continued(data, checkpoint)
     record = _leave_settings(settings, data)
     tracked = start_tracking(settings, record)
@@ -73,7 +78,7 @@ def pretrain(settings: Settings) -> None:
     trainer.add_callback(TokenAxis)
     said = going.record(run.world_size)
     trainer.add_callback(CompleteMarker(lambda step: unchanged(step) | said, trainer.leave_counts))
-    for callback in going.callbacks:
+    for callback in (*going.callbacks, *schedule_callbacks(settings.schedule, trainer)):
         trainer.add_callback(callback)
     if settings.evaluation.early_stopping_patience:
         trainer.add_callback(EarlyStopping(settings.evaluation.early_stopping_patience))
@@ -82,7 +87,8 @@ def pretrain(settings: Settings) -> None:
         trainer.add_callback(Samples(sampler, settings.samples.sample_steps, tokens_seen=seen, leave_out=clock))
     if run.process_index == 0:
         print(banner(settings, data, trainer), flush=True)
-        print(beginning(checkpoint, run.max_steps), *going.lines, sep="\n", flush=True)
+        start = (*schedule_lines(settings.schedule, run), beginning(checkpoint, run), *going.lines)
+        print(*start, sep="\n", flush=True)
     with plain_errors():
         trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
     _finish(trainer, data, settings, tracked)

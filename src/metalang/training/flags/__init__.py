@@ -8,6 +8,7 @@ from metalang.training.flags.loss import LossArguments
 from metalang.training.flags.model import ModelArguments
 from metalang.training.flags.run import RunArguments
 from metalang.training.flags.samples import SampleArguments
+from metalang.training.flags.schedule import ScheduleArguments
 
 __all__ = [
     "DataArguments",
@@ -18,4 +19,5 @@ __all__ = [
     "ModelArguments",
     "RunArguments",
     "SampleArguments",
+    "ScheduleArguments",
 ]

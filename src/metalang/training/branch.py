@@ -1,0 +1,65 @@
+"""Where a run goes on that has a beginning: behind a checkpoint of its own, or (--branch_from) of another run."""
+
+import shutil
+from pathlib import Path
+
+import torch
+
+from metalang.errors import MismatchError
+from metalang.training.checkpoints import require_complete, step_of
+from metalang.training.flags import RunArguments, ScheduleArguments
+from metalang.training.schedule import rate_at
+from metalang.training.streams import STREAMS
+
+
+def branch_point(schedule: ScheduleArguments, run: RunArguments) -> Path | None:
+    """The checkpoint of --branch_from, or None. Raises ConfigError for one that is not complete.
+
+    What the other run remembers of its streams is copied into --output_dir by the first rank.
+    """
+    if schedule.branch_from is None:
+        return None
+    checkpoint = Path(schedule.branch_from).expanduser()
+    require_complete(checkpoint)
+    remembered, own = checkpoint.parent / STREAMS, Path(run.output_dir) / STREAMS
+    if run.process_index == 0 and remembered.is_dir() and not own.exists():
+        shutil.copytree(remembered, own)
+    return checkpoint
+
+
+def require_goes_on(checkpoint: Path, schedule: ScheduleArguments, run: RunArguments) -> None:
+    """Raises MismatchError where a run cannot go on behind a checkpoint as its flags say."""
+    step = step_of(checkpoint)
+    if schedule.hard_stop is not None and step >= schedule.hard_stop:
+        raise MismatchError(
+            f"--hard_stop {schedule.hard_stop} is reached: {checkpoint} has {step:,} steps behind it; give a later "
+            "one, or leave it out"
+        )
+    asked = rate_at(run, step)
+    if asked is None:
+        return
+    peak, meant = _rates(checkpoint)
+    if peak != run.learning_rate:  # the checkpoint's scheduler brings its own, and would silently pass over the flag
+        raise MismatchError(
+            f"--learning_rate {run.learning_rate:g} is not the {peak:g} of {checkpoint}, which would go on; "
+            f"give --learning_rate {peak:g}"
+        )
+    is_branch = schedule.branch_from is not None and checkpoint == Path(schedule.branch_from).expanduser()
+    if is_branch and asked != meant:
+        raise MismatchError(
+            f"the learning rate would jump from {meant:g} to {asked:g} at --branch_from {checkpoint}; branch off in a "
+            "stable phase, with --lr_scheduler_type warmup_stable_decay and at most "
+            f"{run.max_steps - step:,} --decay_steps"
+        )
+
+
+def jumps(checkpoint: Path, run: RunArguments) -> bool:
+    """Whether the learning rate of the next step is another than the checkpoint's own schedule meant."""
+    asked = rate_at(run, step_of(checkpoint))
+    return asked is not None and asked != _rates(checkpoint)[1]
+
+
+def _rates(checkpoint: Path) -> tuple[float, float]:
+    """The peak of the learning rate that a checkpoint holds, and the rate that it meant for its next step."""
+    state = torch.load(checkpoint / "scheduler.pt", weights_only=True)
+    return state["base_lrs"][0], state["_last_lr"][0]
