@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from safetensors.torch import load_file
 from transformers import get_scheduler
 
 from metalang.building import build_corpus, domain_build
@@ -20,6 +21,7 @@ from metalang.text.train_tokenizer import train_tokenizer
 from metalang.training.branch import branch_point, jumps, require_goes_on
 from metalang.training.checkpoints import mark_complete
 from metalang.training.config import parse_arguments
+from metalang.training.earlier import read_earlier
 from metalang.training.schedule import rate_at
 
 ROOT = Path(__file__).parents[1]
@@ -204,14 +206,14 @@ def data(tmp_path_factory):
     return folder
 
 
-def _run(data, output, *more):
+def _run(data, output, *more, schedule=_SCHEDULE):
     command = [
         DEEPSPEED, "--num_gpus", "2", "--master_port", str(29_900 + os.getpid() % 90), "train/pretrain.py",
         "--model_name_or_path", "configs/models/tiny.json", "--tokenizer_name", f"{data}/tokenizer",
         "--num_meta_lang_tokens", "82", "--random_initialize", "True", "--deepspeed", "configs/ds/zero2.json",
         "--output_dir", str(output), "--learning_rate", "1e-3", "--use_cpu", "True", "--bf16", "True",
         "--data_paths", f"{data}/identity", "--data_ratios", "1", "--max_length", "32", "--max_steps", "8",
-        "--per_device_train_batch_size", "4", "--logging_steps", "1", "--report_to", "none", *_SCHEDULE, *more,
+        "--per_device_train_batch_size", "4", "--logging_steps", "1", "--report_to", "none", *schedule, *more,
     ]  # fmt: skip
     done = subprocess.run(
         command, cwd=ROOT, capture_output=True, text=True, check=False, timeout=600,
@@ -286,3 +288,21 @@ def test_a_branch_decays_from_the_stable_phase_of_another_run_on_the_same_data(w
     assert _logged(tmp_path / "branch", "learning_rate") == [0, 0.0005, 0.001, 0.001, 0.001, 0.0005]
     assert _logged(tmp_path / "branch", "loss") == _logged(whole, "loss")[:6]  # the same weights, optimizer and windows
     assert _sha256(tmp_path / "branch/model.safetensors") != _sha256(whole / "model.safetensors")
+
+
+@pytest.mark.slow
+def test_a_run_begins_with_attention_of_another_and_with_pythias_weights_under_zero_3(whole, data, tmp_path):
+    start = ("--init", "pythia", "--init_from", str(whole), "--transfer", "attention", "--embeddings", "mean")
+    still = ("--deepspeed", "configs/ds/zero3.json", "--max_steps", "1", "--warmup_steps", "1")
+    code, printed = _run(data, tmp_path / "run", *start, *still, schedule=("--save_strategy", "no"))
+    assert code == 0, printed[-5000:]
+    assert f"first      attention of float32 master weights of {whole}/checkpoint-8" in printed
+    for line in ("embeddings mean: 2 tensors, 98,304", "taken: 8 tensors, 33,280", "fresh: 18 tensors, 66,816"):
+        assert f"           {line} parameters" in printed
+    earlier, rounded = read_earlier(str(whole)).tensors, load_file(whole / "model.safetensors")
+    begun = load_file(tmp_path / "run/model.safetensors")  # behind a step of learning rate 0
+    name = "gpt_neox.layers.1.attention.dense.weight"
+    assert torch.equal(begun[name], earlier[name].bfloat16()) and torch.equal(begun[name], rounded[name])
+    assert not torch.equal(earlier[name], rounded[name].float())
+    assert begun["gpt_neox.layers.1.mlp.dense_4h_to_h.weight"].float().std().item() == pytest.approx(0.125, rel=0.03)
+    assert len(begun["gpt_neox.embed_in.weight"].unique(dim=0)) == 1

@@ -16,11 +16,12 @@ import sys
 
 from metalang.errors import reported
 from metalang.training.environment import leave, prepare_environment
+from metalang.training.run_file import file_flags
 
 
 def main() -> None:
     with reported("pretrain", rank=int(os.environ.get("RANK", "0"))):
-        prepare_environment(os.environ, sys.argv[1:])
+        prepare_environment(os.environ, [*sys.argv[1:], *file_flags(sys.argv[1:])])
         from metalang.training.config import parse_arguments
         from metalang.training.run import pretrain
 

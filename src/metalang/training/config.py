@@ -14,13 +14,16 @@ from metalang.training.flags import (
     DataArguments,
     ElasticArguments,
     EvaluationArguments,
+    FileArguments,
     HealthArguments,
     LossArguments,
     ModelArguments,
     RunArguments,
     SampleArguments,
     ScheduleArguments,
+    StartArguments,
 )
+from metalang.training.run_file import with_file
 from metalang.training.schedule import settle
 
 
@@ -37,6 +40,8 @@ class Settings:
     samples: SampleArguments
     health: HealthArguments
     schedule: ScheduleArguments
+    start: StartArguments
+    file: FileArguments
 
     def record(self) -> dict[str, dict[str, Any]]:
         """JSON of all flags, by group; keys and tokens left out."""
@@ -56,6 +61,7 @@ def parse_arguments(argv: list[str], description: str = "") -> Settings:
         formatter_class=_HelpFormatter,
         allow_abbrev=False,
     )
+    argv = with_file(argv, [flag.name for kind in kinds for flag in fields(kind)])
     unknown = parser.parse_known_args(argv)[1]
     if unknown:
         raise ConfigError(_unknown(unknown[0], [f"--{flag.name}" for kind in kinds for flag in fields(kind)]))
@@ -67,6 +73,7 @@ def parse_arguments(argv: list[str], description: str = "") -> Settings:
     _settle_early_stopping(settings)
     _require_one_reader(settings)
     settle(settings.schedule, settings.run)
+    _require_fresh(settings)
     return settings
 
 
@@ -96,6 +103,20 @@ def _settle_early_stopping(settings: Settings) -> None:
         )
     if run.metric_for_best_model is None:
         run.metric_for_best_model, run.greater_is_better = "loss", False
+
+
+def _require_fresh(settings: Settings) -> None:
+    start, asked = settings.start, None
+    if start.init_from is not None:
+        asked = f"--init_from {start.init_from}"
+    elif start.init != "hf":
+        asked = f"--init {start.init}"
+    if asked and not settings.model.random_initialize:
+        raise ConfigError(
+            f"{asked} needs --random_initialize True: what it does not give is fresh, not that of --model_name_or_path"
+        )
+    if start.init_from is not None and settings.schedule.branch_from is not None:
+        raise ConfigError("--init_from begins anew and --branch_from goes on; give one of them")
 
 
 def _require_one_reader(settings: Settings) -> None:

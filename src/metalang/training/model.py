@@ -16,6 +16,7 @@ from metalang.errors import ConfigError
 from metalang.specs import nearest, read_config
 from metalang.text.names import first_line, local_path
 from metalang.text.tokenizer import TextTokenizer
+from metalang.training.shape import reshape
 
 if TYPE_CHECKING:  # it imports DeepSpeed, which writes to stdout; train/generate.py needs neither
     from metalang.training.flags import ModelArguments
@@ -31,6 +32,7 @@ def build_model(
 ) -> PreTrainedModel:
     """The model of a run, in float32. Raises ConfigError where a weight is missing or windows are too long for it."""
     config = read_architecture(arguments.model_name_or_path)
+    reshape(config, arguments, tokenizer)
     positions = _positions(config)
     if positions is not None and max_length > positions:
         raise ConfigError(

@@ -30,6 +30,7 @@ from metalang.training.report import banner, beginning, summary
 from metalang.training.sampling import Sampler
 from metalang.training.schedule import schedule_lines
 from metalang.training.speed import Yardstick, yardstick
+from metalang.training.start import first_weights
 from metalang.training.tracking import TokenAxis, end_tracking, start_tracking
 from metalang.training.trainer import MetalangTrainer
 
@@ -57,6 +58,7 @@ def pretrain(settings: Settings) -> None:
         require_unchanged(checkpoint, unchanged(step_of(checkpoint)), rebase_data=run.rebase_data)
         require_goes_on(checkpoint, settings.schedule, run)
         data = continued(data, checkpoint)
+    notes = () if checkpoint else first_weights(model, tokenizer.id_space, settings)
     record = _leave_settings(settings, data)
     tracked = start_tracking(settings, record)
     trainer = MetalangTrainer(
@@ -87,8 +89,8 @@ def pretrain(settings: Settings) -> None:
         trainer.add_callback(Samples(sampler, settings.samples.sample_steps, tokens_seen=seen, leave_out=clock))
     if run.process_index == 0:
         print(banner(settings, data, trainer), flush=True)
-        start = (*schedule_lines(settings.schedule, run), beginning(checkpoint, run), *going.lines)
-        print(*start, sep="\n", flush=True)
+        lines = (*notes, *schedule_lines(settings.schedule, run), beginning(checkpoint, run), *going.lines)
+        print(*lines, sep="\n", flush=True)
     with plain_errors():
         trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
     _finish(trainer, data, settings, tracked)

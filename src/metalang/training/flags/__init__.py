@@ -3,21 +3,25 @@
 from metalang.training.flags.data import DataArguments
 from metalang.training.flags.elastic import ElasticArguments
 from metalang.training.flags.evaluation import EvaluationArguments
+from metalang.training.flags.file import FileArguments
 from metalang.training.flags.health import HealthArguments
 from metalang.training.flags.loss import LossArguments
 from metalang.training.flags.model import ModelArguments
 from metalang.training.flags.run import RunArguments
 from metalang.training.flags.samples import SampleArguments
 from metalang.training.flags.schedule import ScheduleArguments
+from metalang.training.flags.start import StartArguments
 
 __all__ = [
     "DataArguments",
     "ElasticArguments",
     "EvaluationArguments",
+    "FileArguments",
     "HealthArguments",
     "LossArguments",
     "ModelArguments",
     "RunArguments",
     "SampleArguments",
     "ScheduleArguments",
+    "StartArguments",
 ]

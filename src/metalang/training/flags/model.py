@@ -29,7 +29,26 @@ class ModelArguments:
     )
     architecture: Literal["causal"] = field(default="causal", metadata={"help": "what is predicted from what"})
 
+    hidden_size: int | None = field(
+        default=None,
+        metadata={"help": "width of the architecture instead of its own; heads keep their size, the MLP its ratio"},
+    )
+    num_hidden_layers: int | None = field(
+        default=None, metadata={"help": "layers of the architecture instead of its own number"}
+    )
+    vocab_size: int | None = field(
+        default=None, metadata={"help": "text ids that the tokenizer must have, such as 50257; else the run is refused"}
+    )
+
     def __post_init__(self) -> None:
+        for flag, size in (("hidden_size", self.hidden_size), ("num_hidden_layers", self.num_hidden_layers)):
+            if size is not None and size < 1:
+                raise ConfigError(f"--{flag} {size} is no size; give 1 or more")
+            if size is not None and not self.random_initialize:
+                raise ConfigError(
+                    f"--{flag} {size} cannot change weights that are there; set --random_initialize True, or leave it "
+                    "out"
+                )
         if self.num_meta_lang_tokens < 0:
             raise ConfigError(f"--num_meta_lang_tokens {self.num_meta_lang_tokens} is no count; give 0 or more")
         is_architecture = self.model_name_or_path.endswith(".json")

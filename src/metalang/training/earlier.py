@@ -1,0 +1,103 @@
+"""The weights of an earlier run or model, in float32, under the names that a model has in memory."""
+
+import contextlib
+import io
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from deepspeed.utils.zero_to_fp32 import get_fp32_state_dict_from_zero_checkpoint
+from transformers import AutoConfig, AutoModelForCausalLM, PretrainedConfig
+
+from metalang.errors import ConfigError
+from metalang.files import read_json
+from metalang.ids import IdSpace
+from metalang.text.tokenizer import load_tokenizer
+from metalang.training.checkpoints import RUN_FILE, newest_complete, require_complete, step_of
+from metalang.training.model import explained, find_model
+from metalang.training.roles import whole
+
+_TOKENIZERS = ("tokenizer*", "*.model", "vocab*")
+_FORMS = "the --output_dir of a run, one of its checkpoints, a model folder or a hub name"
+
+
+@dataclass(frozen=True)
+class Earlier:
+    """Weights and what they are of. `origin` says where they were read, and how exact they are."""
+
+    place: str
+    origin: str
+    config: PretrainedConfig
+    tensors: dict[str, torch.Tensor]
+
+    def ids(self) -> IdSpace:
+        """Which id each row of its embeddings is. Raises ConfigError where no tokenizer lies beside the weights."""
+        folder = Path(self.place)
+        if folder.is_dir() and not any(path for pattern in _TOKENIZERS for path in folder.glob(pattern)):
+            # transformers 5.23 would make up one with a few special tokens
+            raise ConfigError(
+                f"--init_from {self.place} has no tokenizer, which says what the rows of its embeddings are; put it "
+                "there, or give --embeddings fresh"
+            )
+        return load_tokenizer(self.place).id_space
+
+
+def read_earlier(name: str) -> Earlier:
+    """The weights that --init_from names. All ranks call it. Raises ConfigError where there are none, or not all.
+
+    A checkpoint of ours gives the float32 weights of its optimizer (ZeRO-1 to 3); those of its model.safetensors are
+    rounded to the precision of the run.
+    """
+    place = _place(name)
+    folder = Path(place)
+    with explained(f"--init_from {name} has no usable config.json", f"give {_FORMS}"):
+        config = AutoConfig.from_pretrained(place)
+    masters = _masters(folder) if list(folder.glob("global_step*")) else None
+    if masters is not None:
+        return Earlier(place, f"float32 master weights of {place}", config, masters)
+    tensors, dtype = _of_model(name, place, config)
+    return Earlier(place, f"{dtype} weights of {place}", config, tensors)
+
+
+def _place(name: str) -> str:
+    """The folder or hub name that holds the weights: of a run its newest checkpoint, or the model if that is newer."""
+    folder = Path(name).expanduser()
+    if (folder / RUN_FILE).is_file():
+        checkpoint = newest_complete(folder)
+        state = folder / "trainer_state.json"
+        ended = read_json(state)["global_step"] if (folder / "model.safetensors").is_file() and state.is_file() else -1
+        if checkpoint is not None and step_of(checkpoint) >= ended:
+            return str(checkpoint)
+        if ended < 0:
+            raise ConfigError(
+                f"--init_from {name} is a run without a model and without a complete checkpoint; give {_FORMS}"
+            )
+    elif list(folder.glob("global_step*")):
+        require_complete(folder)
+    return find_model(name, what="--init_from", forms=_FORMS)
+
+
+def _masters(checkpoint: Path) -> dict[str, torch.Tensor] | None:
+    """The weights that DeepSpeed's optimizer steps, which it prints about; None without ZeRO, where it holds none."""
+    with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):
+        try:
+            return get_fp32_state_dict_from_zero_checkpoint(str(checkpoint))
+        except ValueError as error:
+            if "is not a zero checkpoint" in str(error):
+                return None
+            raise ConfigError(f"--init_from {checkpoint} does not read: {error}; give another checkpoint") from None
+
+
+def _of_model(name: str, place: str, config: PretrainedConfig) -> tuple[dict[str, torch.Tensor], str]:
+    with explained(f"--init_from {name} has no usable weights", f"give {_FORMS}"):
+        model, loading = AutoModelForCausalLM.from_pretrained(place, dtype=torch.float32, output_loading_info=True)
+    if loading["missing_keys"]:
+        raise ConfigError(
+            f"--init_from {name} lacks {len(loading['missing_keys'])} weights, the first "
+            f"{min(loading['missing_keys'])!r}; give a complete model"
+        )
+    tensors = {}
+    for key, parameter in model.named_parameters(remove_duplicate=False):
+        with whole(parameter):
+            tensors[key] = parameter.detach().clone()
+    return tensors, str(config.dtype).removeprefix("torch.")
