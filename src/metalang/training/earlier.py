@@ -52,9 +52,8 @@ def read_earlier(name: str) -> Earlier:
     folder = Path(place)
     with explained(f"--init_from {name} has no usable config.json", f"give {_FORMS}"):
         config = AutoConfig.from_pretrained(place)
-    masters = _masters(folder) if list(folder.glob("global_step*")) else None
-    if masters is not None:
-        return Earlier(place, f"float32 master weights of {place}", config, masters)
+    if list(folder.glob("global_step*/*_optim_states.pt")):  # without ZeRO there are none
+        return Earlier(place, f"float32 master weights of {place}", config, _masters(folder))
     tensors, dtype = _of_model(name, place, config)
     return Earlier(place, f"{dtype} weights of {place}", config, tensors)
 
@@ -77,14 +76,12 @@ def _place(name: str) -> str:
     return find_model(name, what="--init_from", forms=_FORMS)
 
 
-def _masters(checkpoint: Path) -> dict[str, torch.Tensor] | None:
-    """The weights that DeepSpeed's optimizer steps, which it prints about; None without ZeRO, where it holds none."""
+def _masters(checkpoint: Path) -> dict[str, torch.Tensor]:
+    """The weights that DeepSpeed's optimizer steps. DeepSpeed 0.19 prints about them, and draws a bar."""
     with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):
         try:
             return get_fp32_state_dict_from_zero_checkpoint(str(checkpoint))
         except ValueError as error:
-            if "is not a zero checkpoint" in str(error):
-                return None
             raise ConfigError(f"--init_from {checkpoint} does not read: {error}; give another checkpoint") from None
 
 

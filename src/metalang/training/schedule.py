@@ -1,5 +1,6 @@
 """The learning rate of a run, step by step, by transformers' own schedulers."""
 
+import json
 from typing import Any
 
 import torch
@@ -92,8 +93,8 @@ def rate_at(run: RunArguments, step: int) -> float | None:
         return run.learning_rate * scheduler.lr_lambdas[0](step)
     except (TypeError, ValueError) as error:
         raise ConfigError(
-            f"--lr_scheduler_kwargs {run.lr_scheduler_kwargs} do not fit --lr_scheduler_type "
-            f"{run.lr_scheduler_type.value}: {first_line(error)}; mend them, or leave them out"
+            f"--lr_scheduler_kwargs {json.dumps(run.lr_scheduler_kwargs or {})!r} do not fit --lr_scheduler_type "
+            f"{run.lr_scheduler_type.value}: {first_line(error)}; mend them"
         ) from None
 
 
