@@ -51,6 +51,7 @@ def _started(settings: Settings, record: dict[str, Any]) -> Any:
         project=ours.project or "metalang",
         id=ours.run_id or record["run_id"],
         resume=ours.resume or "allow",
+        allow_val_change=True,  # --max_steps may grow when a run is resumed
         name=run.run_name,
         dir=run.output_dir,
         config={key: value for flags in groups for key, value in flags.items()}

@@ -94,10 +94,10 @@ def exact_match(trainer: Trainer, answers: Sequence[Answer], ids: IdSpace, *, be
     for first in range(0, len(answers), size * trainer.args.world_size):
         begin = first + size * trainer.args.process_index
         own = answers[begin : begin + size]
-        batch = trainer._prepare_inputs(answer_batch(own or answers[:1], ids, behind_eos=behind_eos))
+        batch = answer_batch(own or answers[:1], ids, behind_eos=behind_eos)
+        labels = batch["labels"].to(right.device)
         with trainer.compute_loss_context_manager():
-            likeliest = trainer.model(input_ids=batch["input_ids"]).logits.argmax(dim=-1)
-        labels = batch["labels"]
+            likeliest = trainer.model(input_ids=batch["input_ids"].to(right.device)).logits.argmax(dim=-1)
         right += ((likeliest == labels) | (labels == IGNORED)).all(dim=1)[: len(own)].sum()
     return float(trainer.accelerator.reduce(right, reduction="sum")) / len(answers)
 

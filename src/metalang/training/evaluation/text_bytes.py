@@ -18,7 +18,7 @@ def is_text(corpus: Corpus) -> bool:
 
 
 def num_text_bytes(corpus: Corpus, tokenizer: TextTokenizer) -> int:
-    """UTF-8 bytes of all documents, decoded one by one; an EOS counts none. Reads all ids, about a million a second.
+    """UTF-8 bytes of all documents, decoded one by one; an EOS counts none. Reads all ids.
 
     What a tokenizer's normalizer drops, or changes, is counted as it came out: as the ids are.
     """
