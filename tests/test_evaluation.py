@@ -189,12 +189,18 @@ def test_exact_match_is_the_share_of_answers_that_greedy_decoding_gives(sources,
 
 # The best model
 
+_EVALUATED = ("--nl_eval_data_path", "b", "--eval_strategy", "steps", "--eval_steps", "2")
+
 
 @pytest.mark.parametrize(
     ("more", "message"),
     [
         (["--early_stopping_patience", "0"], "--early_stopping_patience 0 would end the run at once; give 1 or more"),
         (["--early_stopping_patience", "2"], "--early_stopping_patience 2 counts evaluations, and there are none"),
+        (
+            [*_EVALUATED, "--save_strategy", "steps", "--save_steps", "4", "--load_best_model_at_end", "True"],
+            "with --eval_steps 2 and --save_steps 4: the best evaluation may have no checkpoint; give both the same",
+        ),
         (["--exact_match_rows", "-1"], "--exact_match_rows -1 is no count; give 0 or more"),
     ],
 )
@@ -204,11 +210,10 @@ def test_a_flag_of_the_evaluation_that_cannot_be_meant_is_refused(tmp_path, more
 
 
 def test_the_metric_of_the_best_model_is_the_loss_of_all_and_smaller_is_better_but_for_answers(tmp_path):
-    evaluated = ("--nl_eval_data_path", "b", "--eval_strategy", "steps", "--eval_steps", "2")
-    saved = (*evaluated, "--save_strategy", "steps", "--save_steps", "2", "--load_best_model_at_end", "True")
+    saved = (*_EVALUATED, "--save_strategy", "steps", "--save_steps", "2", "--load_best_model_at_end", "True")
     chosen = {
         "loss": _settings(tmp_path, *saved).run,
-        "stopped": _settings(tmp_path, *evaluated, "--early_stopping_patience", "2").run,
+        "stopped": _settings(tmp_path, *_EVALUATED, "--early_stopping_patience", "2").run,
         "perplexity": _settings(tmp_path, *saved, "--metric_for_best_model", "b_perplexity").run,
         "answers": _settings(tmp_path, *saved, "--metric_for_best_model", "b_exact_match").run,
     }

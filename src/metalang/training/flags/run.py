@@ -56,6 +56,7 @@ class RunArguments(TrainingArguments):
         super().__post_init__()
         require_one_gpu(self.n_gpu)
         require_trackers(self.report_to)
+        self._check_best_model()
         if self.deepspeed and self.use_cpu and torch.distributed.is_initialized():
             # transformers 5.23 tells DeepSpeed of the ranks on GPUs only; ZeRO-3 asks for them when a model is made.
             deepspeed.init_distributed(dist_backend="gloo", auto_mpi_discovery=False, verbose=False)
@@ -110,6 +111,19 @@ class RunArguments(TrainingArguments):
         if self.metric_for_best_model is not None and self.greater_is_better is None:
             # transformers 5.23 takes the larger for the better in all that does not end in "loss", perplexity too.
             self.greater_is_better = self.metric_for_best_model.endswith("exact_match")
+
+    def _check_best_model(self) -> None:
+        """transformers 5.23 would end with an older checkpoint, without a word, where the best evaluation has none."""
+        if (
+            self.load_best_model_at_end
+            and self.save_strategy == SaveStrategy.STEPS
+            and self.save_steps != self.eval_steps
+        ):
+            raise ConfigError(
+                f"--load_best_model_at_end True with --eval_steps {self.eval_steps:g} and --save_steps "
+                f"{self.save_steps:g}: the best evaluation may have no checkpoint; give both the same, or "
+                "--save_strategy best"
+            )
 
     @property
     def order_seed(self) -> int:
