@@ -235,6 +235,11 @@ def test_a_flag_that_cannot_be_meant_is_refused(flags, message):
         HealthArguments(**flags)
 
 
+def test_a_nan_cannot_be_kept_out_of_the_log(tmp_path):
+    with pytest.raises(ConfigError, match="--logging_nan_inf_filter True would make a NaN step look like a better"):
+        RunArguments(output_dir=str(tmp_path), max_steps=1, use_cpu=True, logging_nan_inf_filter=True)
+
+
 @pytest.mark.parametrize("key", ["bf16.check_grad_overflow", "zero_optimization.compute_grad_norm"])
 def test_a_deepspeed_json_that_lets_nan_gradients_through_is_refused(tmp_path, key):
     block, name = key.split(".")

@@ -85,6 +85,6 @@ class Throughput(TrainerCallback):
 
 def peak_memory_bytes() -> int:
     """The most that this process has held: on its GPU, in tensors; without one, resident in main memory."""
-    if torch.cuda.is_available():
+    if torch.cuda.is_initialized():  # with --use_cpu it is not
         return torch.cuda.max_memory_allocated()
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024  # Linux counts in KiB

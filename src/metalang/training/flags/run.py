@@ -25,7 +25,7 @@ class RunArguments(TrainingArguments):
         default="sequential", metadata={"help": "sequential: the mixture decides the order, nothing shuffles it again"}
     )
     logging_nan_inf_filter: bool = field(
-        default=False, metadata={"help": "leave NaN and Inf out of logged losses (transformers' default: True)"}
+        default=False, metadata={"help": "of no use here: a loss that is NaN is logged as such (see --on_nan)"}
     )
     remove_unused_columns: bool = field(
         default=False, metadata={"help": "of no use here: windows have no other columns"}
@@ -51,6 +51,10 @@ class RunArguments(TrainingArguments):
         self._check_checkpoints()
         if self.label_smoothing_factor:
             raise ConfigError("--label_smoothing_factor has no effect on our loss; leave it at 0")
+        if self.logging_nan_inf_filter:
+            raise ConfigError(
+                "--logging_nan_inf_filter True would make a NaN step look like a better loss; leave it out"
+            )
         if isinstance(self.deepspeed, str):
             check_deepspeed_json(Path(self.deepspeed), gather_weights=self.gather_weights)
         super().__post_init__()
