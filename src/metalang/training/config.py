@@ -12,6 +12,7 @@ from transformers.trainer_utils import IntervalStrategy
 from metalang.errors import ConfigError
 from metalang.training.flags import (
     DataArguments,
+    DryRunArguments,
     ElasticArguments,
     EvaluationArguments,
     FileArguments,
@@ -32,16 +33,17 @@ class Settings:
     """All that a run was asked for, a field for each group of flags."""
 
     model: ModelArguments
+    start: StartArguments
     data: DataArguments
     loss: LossArguments
-    elastic: ElasticArguments
-    run: RunArguments
+    schedule: ScheduleArguments
     evaluation: EvaluationArguments
     samples: SampleArguments
     health: HealthArguments
-    schedule: ScheduleArguments
-    start: StartArguments
+    elastic: ElasticArguments
+    dry: DryRunArguments
     file: FileArguments
+    run: RunArguments
 
     def record(self) -> dict[str, dict[str, Any]]:
         """JSON of all flags, by group; keys and tokens left out."""

@@ -119,7 +119,7 @@ def _keep_batch(run: RunArguments, windows: int) -> str:
     run.gradient_accumulation_steps = fitting_accumulation(
         windows, batch=run.per_device_train_batch_size, ranks=run.world_size
     )
-    _tell_deepspeed(run, universal=False)
+    tell_deepspeed(run, universal=False)
     return (
         f"batch      kept at {windows} windows a step: --gradient_accumulation_steps is {asked} on the command line "
         f"and {run.gradient_accumulation_steps} here"
@@ -139,7 +139,7 @@ def _require_plain_steps(settings: Settings) -> None:
         )
 
 
-def _tell_deepspeed(run: RunArguments, *, universal: bool) -> None:
+def tell_deepspeed(run: RunArguments, *, universal: bool) -> None:
     """Makes DeepSpeed's configuration anew, as transformers 5.23 does, from the JSON and the arguments as they are."""
     config = dict(HfDeepSpeedConfig(run.deepspeed).config)
     if universal:
@@ -155,7 +155,7 @@ def _reshape(run: RunArguments, checkpoint: Path) -> tuple[TrainerCallback, ...]
     if stage == 0:  # each rank holds and finds all of the optimizer
         return (FreshRandomness(),)
     _of_first_rank(run, checkpoint)
-    _tell_deepspeed(run, universal=True)
+    tell_deepspeed(run, universal=True)
     return (FreshRandomness(), OwnGroups(universal_folder(checkpoint))) if stage == 3 else (FreshRandomness(),)
 
 

@@ -86,3 +86,91 @@ def _attention_width(config: PretrainedConfig) -> int:
         return 0
     width = config.to_dict().get("head_dim") or config.hidden_size // heads
     return config.num_hidden_layers * heads * width
+
+
+@dataclass(frozen=True)
+class Memory:
+    """Bytes on one GPU: parameters, gradients, optimizer, DeepSpeed's reduction buckets, activations, logits."""
+
+    parameters: int
+    gradients: int
+    optimizer: int
+    buckets: int
+    activations: int
+    logits: int
+
+    @property
+    def total(self) -> int:
+        """The sum: an estimate of the peak, without what the allocator and the libraries keep."""
+        return self.parameters + self.gradients + self.optimizer + self.buckets + self.activations + self.logits
+
+
+def memory(config: PretrainedConfig, *, stage: int, gpus: int, windows: int, length: int, number_bytes: int) -> Memory:
+    """Memory of a GPU that trains on `windows` of `length` at a time under ZeRO-`stage` over `gpus`.
+
+    `number_bytes`: 2 in bf16 and fp16, 4 in float32. Parameters and gradients have that size, and the optimizer a copy
+    and two moments in float32 (section 3.1 of ZeRO: K = 12) and the gradient in float32 at the step. Stage 1 shares out
+    the optimizer, stage 2 the gradients, stage 3 the parameters, of which it gathers the largest module, with its
+    gradient. Up to stage 2 that is what DeepSpeed's own `estimate_zero2_model_states_mem_needs` gives.
+    """
+    size = model_size(config)
+    parameters = gradients = number_bytes * size.total
+    optimizer = (8 if stage == 0 and number_bytes == 4 else 16) * size.total  # plain AdamW: two moments
+    if stage >= 1:
+        optimizer = -(-optimizer // gpus)
+    if stage >= 2:
+        gradients = -(-gradients // gpus)
+    if stage == 3:
+        parameters = -(-parameters // gpus) + 2 * number_bytes * size.largest_layer
+    return Memory(
+        parameters=parameters,
+        gradients=gradients,
+        optimizer=optimizer,
+        buckets=_BUCKETS[stage] * _BUCKET_NUMBERS * number_bytes,
+        activations=activation_bytes(config, windows=windows, length=length, number_bytes=number_bytes),
+        logits=logit_bytes(windows * length * size.head_rows, number_bytes),
+    )
+
+
+_BUCKET_NUMBERS = 500_000_000
+_BUCKETS = {0: 0, 1: 1, 2: 2, 3: 0}
+"""Buffers of `reduce_bucket_size` (DeepSpeed 0.19's default, which configs/ds leave) that are made whatever the model:
+two where communication overlaps. configs/ds/zero3.json sets a small one."""
+
+
+def activation_bytes(config: PretrainedConfig, *, windows: int, length: int, number_bytes: int) -> int:
+    """What the layers keep for the way back: 34 s b h bytes a layer in 16 bits (Korthikanti et al. 2022, arXiv
+    2205.05198, equation 2), without its term of the attention matrix, which SDPA does not keep.
+
+    That is of a transformer whose MLP is four times as wide, without checkpointing; others differ by a small factor.
+    """
+    return 17 * number_bytes * windows * length * config.hidden_size * config.num_hidden_layers
+
+
+def logit_bytes(num_logits: int, number_bytes: int) -> int:
+    """Logits and their gradient, and a chunk of at most 2**27 of them three times in float32 (`cross_entropy`).
+
+    >>> logit_bytes(128 * 1024 * 50304, 2) / 2**30
+    26.0625
+    """
+    return 2 * number_bytes * num_logits + 3 * 4 * min(num_logits, 2**27)
+
+
+PEAK_FLOPS = {
+    "A100": 312e12,
+    "H100 SXM": 989e12,
+    "H200": 989e12,
+    "B200": 2250e12,
+    "L40S": 362e12,
+    "RTX 4090": 165e12,
+}
+"""FLOP/s of a GPU in bf16, dense, with float32 sums, by NVIDIA's data sheets."""
+
+
+def hours(flops: float, *, peak: float, gpus: int, mfu: float) -> float:
+    """How long so many operations take at a share `mfu` of the peak of all GPUs together.
+
+    >>> hours(3.6e15, peak=1e12, gpus=2, mfu=0.5)
+    1.0
+    """
+    return flops / (peak * gpus * mfu) / 3600

@@ -18,6 +18,7 @@ from metalang.training.checkpoints import RUN_FILE, claim_output, newest_complet
 from metalang.training.config import Settings
 from metalang.training.counts import SourceCounts
 from metalang.training.dataset import plain_errors
+from metalang.training.dry_run import dry_run
 from metalang.training.elastic import go_on
 from metalang.training.evaluation import Measures, measures_of, metric_names, require_known_metric
 from metalang.training.evaluation.stopping import EarlyStopping
@@ -40,6 +41,9 @@ logger = logging.getLogger(__name__)
 def pretrain(settings: Settings) -> None:
     """Runs what the settings ask for: the data, the model, the training, the model folder, the summary."""
     run = settings.run
+    if settings.dry.dry_run:
+        dry_run(settings, _tokenizer(settings))
+        return
     claim_output(run.output_dir, resume=run.resume_training)
     tokenizer = _tokenizer(settings)
     checkpoint = newest_complete(run.output_dir) if run.resume_training else None

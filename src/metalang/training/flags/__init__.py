@@ -1,6 +1,7 @@
 """The flags of a run, a dataclass for each group of `--help`."""
 
 from metalang.training.flags.data import DataArguments
+from metalang.training.flags.dry_run import DryRunArguments
 from metalang.training.flags.elastic import ElasticArguments
 from metalang.training.flags.evaluation import EvaluationArguments
 from metalang.training.flags.file import FileArguments
@@ -14,6 +15,7 @@ from metalang.training.flags.start import StartArguments
 
 __all__ = [
     "DataArguments",
+    "DryRunArguments",
     "ElasticArguments",
     "EvaluationArguments",
     "FileArguments",

@@ -1,0 +1,122 @@
+"""What a run would cost, and two real steps of its model: `--dry_run True`."""
+
+import tempfile
+import time
+from typing import Any
+
+import torch
+from torch.utils.data import Dataset
+from transformers import default_data_collator
+from transformers.trainer_utils import IntervalStrategy, SaveStrategy
+
+from metalang.errors import MetalangError
+from metalang.sizes import format_size
+from metalang.text.tokenizer import TextTokenizer
+from metalang.training.config import Settings
+from metalang.training.elastic import tell_deepspeed
+from metalang.training.estimate import PEAK_FLOPS, Memory, flops_per_token, hours, memory, model_size
+from metalang.training.flags import RunArguments
+from metalang.training.model import build_model
+from metalang.training.objectives import OBJECTIVES
+from metalang.training.trainer import MetalangTrainer
+
+_STEPS, _LENGTH = 2, 128
+
+
+def dry_run(settings: Settings, tokenizer: TextTokenizer) -> None:
+    """Prints what the run would cost, makes two steps of its model on random ids, and leaves nothing behind."""
+    run = settings.run
+    gpus = settings.dry.dry_run_gpus or run.world_size
+    windows, number_bytes = run.per_device_train_batch_size, 2 if run.bf16 or run.fp16 else 4
+    tokens = windows * run.gradient_accumulation_steps * gpus * settings.data.max_length * run.max_steps
+    with tempfile.TemporaryDirectory(prefix="metalang-dry-run-") as folder:
+        _shorten(run, folder)
+        model = build_model(settings.model, tokenizer, seed=run.seed, max_length=settings.data.max_length)
+        sizes = {"gpus": gpus, "windows": windows, "length": settings.data.max_length, "number_bytes": number_bytes}
+        if run.process_index == 0:
+            print("\n".join(estimates(model.config, tokens=tokens, mfu=settings.dry.dry_run_mfu, **sizes)), flush=True)
+        lines = _two_steps(settings, model, tokenizer)
+    if run.process_index == 0:
+        print("\n".join([*lines, "dry run    done; no data were read, and nothing is left behind"]), flush=True)
+
+
+def estimates(config: Any, *, tokens: int, mfu: float, gpus: int, windows: int, length: int, number_bytes: int) -> list:
+    """Lines that tell the size of a model, the memory of a GPU at each stage of ZeRO, and the time of a run."""
+    size, flops = model_size(config), flops_per_token(config, length)
+    rows = {
+        stage: memory(
+            config, stage=stage, gpus=gpus, windows=windows, length=length, number_bytes=number_bytes
+        )
+        for stage in range(4)
+    }  # fmt: skip
+    return [
+        f"model      {size.total:,} parameters: embedding {size.embedding:,}, head {size.head:,}, body {size.body:,}",
+        f"memory     of each of {gpus} GPUs, {windows} windows of {length} at a time, {8 * number_bytes} bits:",
+        *(f"  ZeRO-{stage}   {_parts(row)}" for stage, row in rows.items()),
+        f"work       {flops:,} FLOPs a token (6 N + 12 L H Q T, head counted), {flops * tokens:.3g} FLOPs in all",
+        f"length     {tokens:,} tokens ({format_size(tokens)})",
+        f"time       at {mfu:.0%} of the peak of {gpus} GPUs: "
+        + ", ".join(
+            f"{name} {_duration(hours(flops * tokens, peak=peak, gpus=gpus, mfu=mfu))}"
+            for name, peak in PEAK_FLOPS.items()
+        ),
+    ]
+
+
+def _parts(row: Memory) -> str:
+    parts = ("parameters", "gradients", "optimizer", "buckets", "activations", "logits")
+    told = ", ".join(f"{part} {getattr(row, part) / 2**30:.2f}" for part in parts)
+    return f"{row.total / 2**30:.2f} GiB: {told}"
+
+
+def _duration(number: float) -> str:
+    return f"{number * 60:.1f} min" if number < 1 else f"{number:.1f} h" if number < 48 else f"{number / 24:.1f} days"
+
+
+def _shorten(run: RunArguments, folder: str) -> None:
+    """Two steps of a window a rank, in a folder that goes away, without saving, evaluating or reporting."""
+    run.output_dir = folder
+    run.max_steps, run.logging_steps = _STEPS, 1
+    run.per_device_train_batch_size = run.gradient_accumulation_steps = 1
+    run.eval_strategy, run.eval_on_start, run.load_best_model_at_end = IntervalStrategy.NO, False, False
+    run.save_strategy, run.report_to, run.disable_tqdm = SaveStrategy.NO, [], True
+    if run.deepspeed:
+        tell_deepspeed(run, universal=False)
+
+
+class _RandomWindows(Dataset):
+    """Windows of ids that are drawn, and predict the next one."""
+
+    def __init__(self, num_windows: int, length: int, num_ids: int) -> None:
+        drawn = torch.Generator().manual_seed(0)
+        self._ids = torch.randint(0, num_ids, (num_windows, length + 1), generator=drawn)
+
+    def __len__(self) -> int:
+        return len(self._ids)
+
+    def __getitem__(self, index: int) -> dict[str, torch.Tensor]:
+        return {"input_ids": self._ids[index, :-1], "labels": self._ids[index, 1:]}
+
+
+def _two_steps(settings: Settings, model: Any, tokenizer: TextTokenizer) -> list[str]:
+    run, length = settings.run, min(settings.data.max_length, _LENGTH)
+    trainer = MetalangTrainer(
+        objective=OBJECTIVES[settings.model.architecture],
+        tokens_per_step=run.windows_per_step * length,
+        model=model,
+        args=run,
+        train_dataset=_RandomWindows(run.windows_per_step * _STEPS, length, tokenizer.text_size),
+        data_collator=default_data_collator,
+    )
+    begun = time.perf_counter()
+    trainer.train()
+    seconds = time.perf_counter() - begun
+    losses = [entry["loss"] for entry in trainer.state.log_history if "loss" in entry]
+    if not all(torch.tensor(losses).isfinite()):
+        raise MetalangError(
+            f"two steps on random ids gave the losses {losses}; lower --learning_rate, or mend the model"
+        )
+    peak = f", peak {torch.cuda.max_memory_allocated() / 2**30:.2f} GiB" if run.device.type == "cuda" else ""
+    told = ", ".join(f"{loss:.3f}" for loss in losses)
+    where = f"{run.world_size} rank{'s' if run.world_size > 1 else ''} on {run.device.type}"
+    return [f"steps      {_STEPS}, a window of {length} on each of {where}, {seconds:.1f} s: loss {told}{peak}"]
