@@ -23,7 +23,7 @@ ROOT = Path(__file__).parents[1]
 CHROMIUM = shutil.which("chromium") or shutil.which("google-chrome")
 
 
-def _run(folder, losses, *, seed=0, metas=(0, 0, 0), corpora=None, evaluated="eval_wiki_loss", **flags):
+def _run(folder, losses, *, seed=0, metas=(0, 0, 0), corpora=None, evaluated="eval_wiki_loss", before=None, **flags):
     """The folder of a run that evaluated `losses` at 0, 100, 200, ... tokens, of which `metas` were artificial."""
     folder.mkdir(parents=True)
     logs = [
@@ -41,6 +41,7 @@ def _run(folder, losses, *, seed=0, metas=(0, 0, 0), corpora=None, evaluated="ev
         "corpora": corpora or {"english": "ab"},
         "versions": {"torch": "2.13.0"},
         "order": f"of{seed}",
+        "before": before or {},
     }
     (folder / "run.json").write_text(json.dumps(described))
 
@@ -78,6 +79,17 @@ def test_tokens_are_counted_until_the_baselines_final_loss_with_and_without_arti
     assert found.efficiency == pytest.approx(1 - 50 / 200)
     assert found.efficiency_of_all == pytest.approx(1 - 100 / 200)
     assert found.substitution == pytest.approx((200 - 50) / 50)
+
+
+def test_tokens_of_an_earlier_run_that_gave_the_weights_count(runs):
+    """Behind 60 artificial tokens of another run it reads 95 natural ones to the baseline's 2.1, and saves 105."""
+    first = {"tokens_seen": 60, "tokens_seen_meta": 60}
+    _run(runs / "then", (4.0, 2.0, 1.5), before=first, init_from="elsewhere")
+    base, then = _groups(runs / "base", runs / "then")
+    found = saved(base, then, "eval_wiki_loss", 0)
+    assert (found.tokens, found.synthetic) == pytest.approx((155, 60))
+    assert (found.efficiency, found.efficiency_of_all) == pytest.approx((0.525, 0.225))
+    assert found.substitution == pytest.approx(105 / 60)
 
 
 def test_a_run_that_never_gets_there_says_so(runs):

@@ -5,6 +5,7 @@ import math
 import os
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -27,7 +28,7 @@ from metalang.training.estimate import flops_per_token
 from metalang.training.flags import HealthArguments, ModelArguments, RunArguments
 from metalang.training.health import Health, Step
 from metalang.training.model import build_model, read_architecture
-from metalang.training.objectives import causal
+from metalang.training.objectives.causal import Causal
 from metalang.training.speed import bf16_peak
 from metalang.training.spikes import SpikeMonitor
 from metalang.training.trainer import MetalangTrainer
@@ -111,17 +112,16 @@ def test_a_monitor_goes_on_from_its_state_to_the_bit():
 # In one process, without DeepSpeed
 
 
-class _SickObjective:
-    """Next-id prediction whose loss is changed at some of its calls, counted from 1."""
+class _SickLoss:
+    """The loss of a trainer, changed at some of its calls, counted from 1."""
 
-    window_losses = staticmethod(causal.window_losses)
+    def __init__(self, sound, changes):
+        self._sound, self._changes, self._call = sound, changes, 0
 
-    def __init__(self, changes):
-        self._changes, self._call = changes, 0
-
-    def loss(self, outputs, labels, num_items_in_batch=None):
+    def __call__(self, *arguments):
         self._call += 1
-        return self._changes.get(self._call, lambda loss: loss)(causal.loss(outputs, labels, num_items_in_batch))
+        losses = self._sound(*arguments)
+        return replace(losses, total=self._changes.get(self._call, lambda loss: loss)(losses.total))
 
 
 def _trainer(data, output, changes, num_steps, *, health=None, **flags):
@@ -133,8 +133,8 @@ def _trainer(data, output, changes, num_steps, *, health=None, **flags):
         report_to="none", save_strategy="no", disable_tqdm=True, learning_rate=1e-3, **flags,
     )  # fmt: skip
     output.mkdir(exist_ok=True)
-    return MetalangTrainer(
-        objective=_SickObjective(changes),
+    trainer = MetalangTrainer(
+        objective=Causal(),
         tokens_per_step=256,
         model=build_model(chosen, tokenizer, seed=1, max_length=32),
         args=run,
@@ -142,6 +142,8 @@ def _trainer(data, output, changes, num_steps, *, health=None, **flags):
         data_collator=default_data_collator,
         health=Health(health or HealthArguments(on_nan="skip"), reading),
     )
+    trainer.token_loss = _SickLoss(trainer.token_loss, changes)
+    return trainer
 
 
 class _Weights:

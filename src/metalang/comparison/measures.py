@@ -69,16 +69,12 @@ def saved(baseline: Group, group: Group, metric: str, half_life: float) -> Saved
     needed = theirs.first_at_most(level)
     assert needed is not None, "a curve reaches its own end"
     first = ours.first_at_most(level)
-    before = before_this_run(group.runs[0])
+    before = group.runs[0].before
     if first is None:
         return Saved(level, needed, None, 0.0)
     inside = np.mean([_synthetic_until(run, first) for run in group.runs])
-    return Saved(level, needed, first + before, float(inside) + before)
-
-
-def before_this_run(run: Run) -> float:
-    """Tokens of the artificial languages that the run which it was begun from (`--init_from`) had read."""
-    return float(run.flags.get("init_from_tokens") or 0)
+    all_before, meta_before = (before.get(key, 0) for key in ("tokens_seen", "tokens_seen_meta"))
+    return Saved(level, needed, first + all_before, float(inside) + meta_before)
 
 
 def _synthetic_until(run: Run, tokens: float) -> float:

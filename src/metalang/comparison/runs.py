@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -19,13 +19,17 @@ _SEED = re.compile(r"[-_/ ]*seed[-_= ]?\d+$")
 
 @dataclass(frozen=True)
 class Run:
-    """A run: `flags` by their names, `corpora` (name: hash of the content), `versions`, and its `logs` by step."""
+    """A run: `flags` by their names, `corpora` (name: hash of the content), `versions`, and its `logs` by step.
+
+    `before`: `tokens_seen` and `tokens_seen_meta` of the runs whose weights it began with (`--init_from`).
+    """
 
     name: str
     flags: dict[str, Any]
     corpora: dict[str, str]
     versions: dict[str, str]
     logs: tuple[dict[str, Any], ...]
+    before: dict[str, int] = field(default_factory=dict)
 
     @property
     def seed(self) -> int:
@@ -91,10 +95,11 @@ def _from_folder(folder: Path, name: str) -> Run:
     newest = max(found, key=lambda state: state["global_step"])
     groups = [group for group in asked if isinstance(asked[group], dict) and group not in _OTHER]
     flags = {flag: value for group in groups for flag, value in asked[group].items()}
-    return Run(name, flags, asked.get("corpora", {}), asked.get("versions", {}), _by_step(newest["log_history"]))
+    logs = _by_step(newest["log_history"])
+    return Run(name, flags, asked.get("corpora", {}), asked.get("versions", {}), logs, asked.get("before", {}))
 
 
-_OTHER = ("corpora", "versions", "plan")
+_OTHER = ("corpora", "versions", "plan", "before", "specs", "code")
 """Objects of run.json that are no groups of flags."""
 
 
@@ -138,6 +143,7 @@ def _from_wandb(name: str, config: dict[str, Any], rows: Sequence[dict[str, Any]
         config.get("corpora", {}),
         config.get("versions", {}),
         _by_step(logs),
+        config.get("before", {}),
     )
 
 

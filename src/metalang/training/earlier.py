@@ -58,6 +58,24 @@ def read_earlier(name: str) -> Earlier:
     return Earlier(place, f"{dtype} weights of {place}", config, tensors)
 
 
+def tokens_before(name: str) -> dict[str, int]:
+    """`tokens_seen` and `tokens_seen_meta` of the run that --init_from names, and of those it began from in turn.
+
+    Nothing is known, and zeros are given, of a model that is no run of ours.
+    """
+    place = Path(_place(name))
+    state, run = (
+        place / "trainer_state.json",
+        next((f for f in (place, place.parent) if (f / RUN_FILE).is_file()), None),
+    )
+    known = ("tokens_seen", "tokens_seen_meta")
+    if run is None or not state.is_file():
+        return dict.fromkeys(known, 0)
+    logs = read_json(state)["log_history"]
+    earlier = read_json(run / RUN_FILE).get("before", {})
+    return {key: max((log.get(key, 0) for log in logs), default=0) + earlier.get(key, 0) for key in known}
+
+
 def _place(name: str) -> str:
     """The folder or hub name that holds the weights: of a run its newest checkpoint, or the model if that is newer."""
     folder = Path(name).expanduser()

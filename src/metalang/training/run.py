@@ -19,6 +19,7 @@ from metalang.training.config import Settings
 from metalang.training.counts import SourceCounts
 from metalang.training.dataset import plain_errors
 from metalang.training.dry_run import dry_run
+from metalang.training.earlier import tokens_before
 from metalang.training.elastic import go_on
 from metalang.training.evaluation import Measures, measures_of, metric_names, require_known_metric
 from metalang.training.evaluation.stopping import EarlyStopping
@@ -122,6 +123,8 @@ def _leave_settings(settings: Settings, data: Feed) -> dict[str, Any]:
     path.parent.mkdir(parents=True, exist_ok=True)
     versions = {name: importlib.metadata.version(name) for name in ("metalang", "torch", "transformers", "deepspeed")}
     made_of = {"order": data.order, "corpora": data.contents, "specs": spec_hashes(data), "code": code_version()}
+    if settings.start.init_from:
+        made_of["before"] = tokens_before(settings.start.init_from)
     record = {"run_id": secrets.token_hex(4), **settings.record(), **made_of, "versions": versions, **plan}
     write_json(path, record)
     return record
