@@ -30,7 +30,7 @@ def _record() -> None:
 
     class Recorder(run.MetalangTrainer):
         def compute_loss(self, model, inputs, *arguments, **named):
-            assert set(inputs) == {"input_ids", "labels"}
+            assert set(inputs) == {"input_ids", "labels", "source"}
             batches.append(np.stack([inputs["input_ids"].numpy(), inputs["labels"].numpy()], axis=1))
             return super().compute_loss(model, inputs, *arguments, **named)
 

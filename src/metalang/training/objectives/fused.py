@@ -68,9 +68,8 @@ class _Fused(torch.autograd.Function):
                 logits, labels[part], None if weights is None else weights[part], z_loss, with_gradient=any(wanted)
             )
             total_added += added.sum()
-            del logits
             if slope is not None:
-                slopes.add(part, slope)
+                slopes.add(part, slope if slope.dtype == dtype else logits.copy_(slope))
         context.slopes = slopes
         context.dtypes = hidden.dtype, weight.dtype, None if bias is None else bias.dtype
         context.mark_non_differentiable(each, total_added)
@@ -101,8 +100,7 @@ class _Slopes:
     def add(self, part: slice, slope: torch.Tensor) -> None:
         """Adds what the rows of a chunk give, `slope` (n, V) with respect to their logits."""
         if self.bias is not None:
-            self.bias += slope.sum(dim=0)
-        slope = slope.to(self._matrix.dtype)
+            self.bias += slope.sum(dim=0, dtype=torch.float32)
         if self.hidden is not None:
             torch.mm(slope, self._matrix, out=self.hidden[part])
         if self.weight is None:
