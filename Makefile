@@ -2,7 +2,7 @@ PYTHON ?= python3
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test test-long test-interop test-slurm check docs bench-domains bench-data bench-text bench-order clean
+.PHONY: help install demo test test-long test-interop test-slurm check docs bench-domains bench-data bench-text bench-order bench-train clean
 
 help: ## list these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -52,6 +52,9 @@ bench-text: install ## how fast a JSONL file becomes token ids, beside bare giga
 
 bench-order: install ## how fast windows are read in random order, beside a memory map and other programs' readers
 	python benchmarks/bench_order.py
+
+bench-train: install ## how fast a training step is, beside a bare loop and transformers' Trainer, with and without ZeRO-2
+	python benchmarks/bench_train.py
 
 clean: ## remove what was made here: .venv, .venv-interop, demo, build leftovers, caches
 	rm -rf .venv .venv-interop demo build dist src/*.egg-info .pytest_cache .ruff_cache .hypothesis
