@@ -160,6 +160,7 @@ def test_too_many_epochs_are_refused_with_what_would_do(tmp_path):
         (["-0.5", "1.5"], "--data_ratios -0.5 is no share"),
         (["half", "0.5"], "half is no number"),
         (["nan", "0.5"], "nan is no share"),
+        (["1e999999999", "1"], "--data_ratios 1e999999999 is no share; write 0.000001 to 1"),
         (["0.0000001", "0.9999999"], "--data_ratios 0.0000001 is no share"),
         (["0.5", "0.499998"], "sum to 0.999998 and should sum to 1"),
     ],

@@ -102,6 +102,10 @@ def test_impossible_stages_are_refused(two):
         plan(two, Stage((1, 0), until=20)).require_epochs(21, [4, 4])
     with pytest.raises(ConfigError, match="max_epochs 0 reads nothing"):
         PlanSpec((Stage((1, 1)),), (4.0, 0.0), length=4, num_windows=3, seed=0)
+    with pytest.raises(
+        ConfigError, match="4,611,686,018,427,387,904 windows of --max_length 4 are more tokens than any"
+    ):
+        PlanSpec((Stage((1, 1)),), (4.0, 4.0), length=4, num_windows=2**62, seed=0)
 
 
 def test_each_source_has_a_limit_of_its_own_over_all_stages(two):

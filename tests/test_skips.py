@@ -46,7 +46,9 @@ def test_a_run_reads_the_steps_that_are_left_in_turn(ranges, windows_per_step):
     assert steps.num_steps == len(skipped)
 
 
-@pytest.mark.parametrize("text", ["0", "7-3", "1200-", "a", "-5", "1,200", "3.5", ""])
+@pytest.mark.parametrize(
+    "text", ["0", "7-3", "1200-", "a", "-5", "1,200", "3.5", "", "\u0663", "1-99999999999999999999"]
+)
 def test_what_names_no_steps_is_refused(text):
     with pytest.raises(ConfigError, match="names no steps; write 1200-1250, or 1300, counted from 1"):
         parse_steps(["5", text])
@@ -139,6 +141,31 @@ def test_a_line_that_names_no_document_is_refused(tmp_path, line):
     (tmp_path / "f").write_text(f"text 1\n{line}\n")
     with pytest.raises(ConfigError, match=r"line 2: .* names no document; write SOURCE ROW"):
         read_documents(tmp_path / "f")
+
+
+def test_a_line_that_nests_too_deep_names_no_document(tmp_path):
+    (tmp_path / "f").write_text('{"a":' * 100_000)
+    with pytest.raises(ConfigError, match=r"line 1: .* names no document"):
+        read_documents(tmp_path / "f")
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (b"", "f names no document; write a line SOURCE ROW for each, or leave it out"),
+        (b"\n \n", "f names no document"),
+        (b"caf\xe9 3\n", "f is no UTF-8 text .* at byte 3.; save it as UTF-8"),
+    ],
+)
+def test_a_file_that_names_nothing_is_refused(tmp_path, content, message):
+    (tmp_path / "f").write_bytes(content)
+    with pytest.raises(ConfigError, match=message):
+        read_documents(tmp_path / "f")
+
+
+def test_a_byte_order_mark_is_no_part_of_a_name(tmp_path):
+    (tmp_path / "f").write_bytes(b"\xef\xbb\xbftext 7\n")
+    assert read_documents(tmp_path / "f") == (SkippedDocument("text", 7),)
 
 
 def test_documents_that_are_added_on_the_way_are_left_out_from_there_on():

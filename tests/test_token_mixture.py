@@ -126,8 +126,11 @@ def _documents(place):
         ({"stages": [{"until": -3, "mix_ratio": {"meta": 1}}]}, "until is -3; write tokens, such as 100M, or a share"),
         (
             {"stages": [{"until": "soon", "mix_ratio": {"meta": 1}}]},
-            "yaml: stages.0.until: 'soon' is no end; write tokens",
+            "stages.0.until: 'soon' is no end of a stage; write tokens, such as 100M, or a share",
         ),
+        ({"stages": [{"until": True, "mix_ratio": {"meta": 1}}]}, "stages.0.until: True is no end of a stage"),
+        ({"stages": [{"until": 10**30, "mix_ratio": {"meta": 1}}]}, "stages.0: until is 1e+30; write tokens"),
+        ({"stages": [{"until": "9999999999T", "mix_ratio": {"meta": 1}}]}, "stages.0: until is 1e+22; write tokens"),
         ({"stagse": []}, "unknown key 'stagse'; did you mean 'stages'"),
     ],
 )

@@ -28,6 +28,7 @@ from metalang.corpus.manifest import FILE_NAME
 from metalang.digests import digest_of
 from metalang.errors import ConfigError
 from metalang.mixing import PlanSpec, Stage, parse_shares
+from metalang.mixing.plan import MOST_TOKENS
 from metalang.sizes import parse_size
 from metalang.specs import Size, Spec, as_spec, faults_of, read_config
 from metalang.text.filters import AnyFilter
@@ -35,15 +36,17 @@ from metalang.text.sources import TextSource
 
 Split = Literal["train", "validation"]
 
+_ENDS = "write tokens, such as 100M, or a share of the run, such as 0.33"
+
 
 def _as_end(value: Any) -> Any:
-    """100M -> 100000000; a share of the run stays a fraction."""
+    """100M -> 100000000; a share of the run stays a fraction. Raises ValueError for what is no number."""
+    if isinstance(value, int | float) and not isinstance(value, bool):
+        return value
     try:
-        return parse_size(value) if isinstance(value, str) else value
+        return parse_size(value)
     except ConfigError:
-        raise ValueError(
-            f"{value!r} is no end; write tokens, such as 100M, or a share of the run, such as 0.33"
-        ) from None
+        raise ValueError(f"{value!r} is no end of a stage; {_ENDS}") from None
 
 
 class MixturePart(Spec):
@@ -85,8 +88,10 @@ class StagePart(Spec):
 
     @model_validator(mode="after")
     def _ends_somewhere(self):
-        if self.until is not None and not (0 < self.until <= 1 or (self.until > 1 and self.until == int(self.until))):
-            raise ValueError(f"until is {self.until}; write tokens, such as 100M, or a share of the run, such as 0.33")
+        if self.until is None or 0 < self.until <= 1:
+            return self
+        if not 1 < self.until < MOST_TOKENS or self.until != int(self.until):
+            raise ValueError(f"until is {self.until:g}; {_ENDS}")
         return self
 
 

@@ -26,6 +26,9 @@ from metalang.mixing.sources import Source
 from metalang.mixing.stream import Stream
 from metalang.seeds import key_for
 
+MOST_TOKENS = 2**62
+"""More than any run reads; places of more ids do not fit into 64 bits."""
+
 
 @dataclass(frozen=True)
 class Stage:
@@ -51,6 +54,11 @@ class PlanSpec:
         if self.length < 1 or self.num_windows < 1:
             raise ConfigError(
                 f"{self.num_windows} windows of --max_length {self.length} hold nothing; give 1 or more of each"
+            )
+        if self.num_windows * self.length >= MOST_TOKENS:
+            raise ConfigError(
+                f"{self.num_windows:,} windows of --max_length {self.length} are more tokens than any run reads; ask "
+                "for fewer tokens or steps, or leave fewer steps out"
             )
         for limit in self.limits:
             if not limit > 0:

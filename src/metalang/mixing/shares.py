@@ -16,6 +16,7 @@ from numba import njit
 from metalang.errors import ConfigError
 
 _PARTS = 10**6
+_MOST = 1000  # shares up to there are summed, so that who writes 30 and 70 reads what is wrong with them
 _BLOCK_STEPS = 2**14
 
 
@@ -40,7 +41,7 @@ def _share(ratio: str | float, flag: str) -> Decimal:
         share = Decimal(str(ratio))
     except InvalidOperation:
         raise ConfigError(f"{flag} {ratio} is no number; write a share of the tokens as 0.25") from None
-    if not share.is_finite() or share * _PARTS < 1:
+    if not share.is_finite() or not Decimal(1) / _PARTS <= share <= _MOST:
         raise ConfigError(f"{flag} {ratio} is no share; write 0.000001 to 1")
     return share
 

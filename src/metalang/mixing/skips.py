@@ -12,7 +12,7 @@ from numba import njit
 
 from metalang.errors import ConfigError, MismatchError
 
-_RANGE = re.compile(r"(\d+)(?:-(\d+))?")
+_RANGE = re.compile(r"(\d{1,18})(?:-(\d{1,18}))?", re.ASCII)
 
 
 @dataclass(frozen=True)
@@ -123,8 +123,17 @@ def read_documents(path: str | Path) -> tuple[SkippedDocument, ...]:
     of the sources of a corpus. Raises ConfigError for another line."""
     if not Path(path).is_file():
         raise ConfigError(f"--skip_documents {path} is not there; give a file with a line SOURCE ROW for each document")
-    lines = Path(path).read_text().splitlines()
+    try:
+        lines = Path(path).read_text(encoding="utf-8-sig").splitlines()
+    except UnicodeDecodeError as error:
+        raise ConfigError(
+            f"--skip_documents {path} is no UTF-8 text ({error.reason} at byte {error.start}); save it as UTF-8"
+        ) from None
     found = [_document(line, f"{path}, line {number}") for number, line in enumerate(lines, start=1) if line.strip()]
+    if not found:
+        raise ConfigError(
+            f"--skip_documents {path} names no document; write a line SOURCE ROW for each, or leave it out"
+        )
     return tuple(dict.fromkeys(found))
 
 
@@ -211,7 +220,7 @@ def _document(line: str, place: str) -> SkippedDocument:
         if type(row) is not int or not 0 <= row < 2**64:
             raise ValueError
         return SkippedDocument(name, row, inner if slash else None)
-    except (ValueError, KeyError, TypeError, AttributeError):
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
         raise ConfigError(
             f'--skip_documents {place}: {line.strip()[:80]!r} names no document; write SOURCE ROW, or {{"source": ..., '
             '"row": ...}, as inspect_corpus.py --run shows them'
