@@ -184,6 +184,14 @@ def test_another_tokenizer_than_that_of_the_text_is_refused(tmp_path, tokenizer)
         _export(other, "jsonl", tmp_path / "j", tokenizer=tokenizer)
 
 
+@pytest.mark.parametrize("to", ["megatron", "olmo", "jsonl"])
+def test_a_damaged_corpus_is_not_given_away(to, masked, tmp_path):
+    (masked / "00000.bin").write_bytes(np.array([5, 6, 2, 7, 9, 2], "<u2").tobytes())
+    with pytest.raises(CorpusError, match=r"00000\.bin is damaged between bytes 0 and 12"):
+        _export(masked, to, tmp_path / to, drop_mask=True)
+    assert not (tmp_path / to / "conversion.json").exists()
+
+
 def test_a_conversion_is_safe_to_run_twice_and_refuses_another(plain, masked, tmp_path):
     _export(plain, "jsonl", tmp_path / "j")
     before = (tmp_path / "j/00000.jsonl").stat()
@@ -299,6 +307,8 @@ def test_int32_ids_of_a_small_vocabulary_stay_int32(tokenizer, tmp_path):
         ([5, 6, 0], _index(8, [1, 2], [0, 2], [4, 0]), "the sequences of its .idx do not lie end to end"),
         ([5, 6, 0], _index(8, [1, 2], [0, 1]), "the documents of its .idx do not cover its sequences"),
         ([5, 6, 0], _index(8, [2], [0, 1]), "it has 6 bytes and its documents 4"),
+        ([5, 6, 0], _index(8, [2, -1, 2], [0, 3], [0, 4, 2]), "the sequences of its .idx do not lie end to end"),
+        ([5, 6, 0], _index(8, [], [0]), "its .idx lists no document"),
         ([5, 650, 0], _index(8, [3], [0, 1]), "holds id 650 and the ids of .* are 0 to 599; give the --tokenizer"),
     ],
 )
@@ -354,17 +364,30 @@ def test_an_array_that_is_not_raw_ids_of_two_or_four_bytes_is_refused(content, r
         _import(tmp_path / "o", "olmo", tokenizer, tmp_path / "c")
 
 
-def test_borders_with_a_gap_are_refused(tokenizer, tmp_path):
+@pytest.mark.parametrize("line", [b"3,6", b"2,99999999999999999999", b"2,\xc2\xb2"])
+def test_borders_with_a_gap_are_refused(line, tokenizer, tmp_path):
     (tmp_path / "o").mkdir()
     (tmp_path / "o/a.npy").write_bytes(bytes(12))
-    (tmp_path / "o/a.csv.gz").write_bytes(gzip.compress(b"0,2\n3,6\n"))
-    with pytest.raises(ConfigError, match=r"line 2 of its \.csv\.gz does not begin where the one before ends, at 2"):
+    (tmp_path / "o/a.csv.gz").write_bytes(gzip.compress(b"0,2\n" + line + b"\n"))
+    with pytest.raises(ConfigError, match=r"line 2 of its \.csv\.gz does not go on where the one before ends, at 2"):
         _import(tmp_path / "o", "olmo", tokenizer, tmp_path / "c")
+
+
+def test_a_table_of_ends_that_was_cut_is_refused(tokenizer, tmp_path):
+    (tmp_path / "d").mkdir()
+    (tmp_path / "d/a.ds").write_bytes(np.array([5, 6, 0], "<u2").tobytes())
+    (tmp_path / "d/a.ds.index").write_bytes(np.array([3, 5], "<u8").tobytes()[:-5])
+    with pytest.raises(ConfigError, match=r"a\.ds\.index beside it has 11 bytes and should have 8 a document"):
+        _import(tmp_path / "d", "datatrove", tokenizer, tmp_path / "c")
 
 
 @pytest.mark.parametrize(
     ("mask", "reason"),
-    [(b"\x01\x02\x01", "is no mask: it holds 2"), (b"\x00", "masks 1 ids and .* has 3; take the mask away")],
+    [
+        (b"\x01\x02\x01", "is no mask: it holds 2"),
+        (b"\x00", "masks 1 ids and .* has 3; take the mask away"),
+        (b"", "masks 0 ids and .* has 3; take the mask away"),
+    ],
 )
 def test_what_is_no_mask_is_refused(mask, reason, tokenizer, tmp_path):
     (tmp_path / "d").mkdir()

@@ -33,6 +33,7 @@ _MEGATRON_DTYPES = {8: np.dtype("<u2"), 4: np.dtype("<i4")}
 _DTYPES = {2: np.dtype("<u2"), 4: np.dtype("<i4")}
 _NUMPY_MAGIC = b"\x93NUMPY"
 _EOS_BLOCK = 2**22
+_MOST_DIGITS = 18  # of a place that an int64 holds
 
 
 @dataclass(frozen=True)
@@ -87,7 +88,12 @@ class DatatroveFormat:
 
     def documents(self, file: TokenFile) -> tuple[np.dtype, np.ndarray] | None:
         """From the .ds.index: its last end is the number of ids, which gives their width."""
-        return file.borders and _of_ends(file, np.fromfile(file.borders, dtype="<u8").astype(np.int64))
+        if file.borders is None:
+            return None
+        content = file.borders.read_bytes()
+        if len(content) % 8:
+            raise ValueError(f"{file.borders.name} beside it has {len(content):,} bytes and should have 8 a document")
+        return _of_ends(file, np.frombuffer(content, dtype="<u8").astype(np.int64))
 
 
 class OlmoFormat:
@@ -161,10 +167,12 @@ def _megatron_documents(index: bytes) -> tuple[np.dtype, np.ndarray]:
     starts = np.frombuffer(index, dtype="<i8", count=num_sequences, offset=header + 4 * num_sequences)
     borders = np.frombuffer(index, dtype="<i8", count=num_borders, offset=header + 12 * num_sequences)
     ends = np.cumsum(lengths)
-    if not np.array_equal(starts, (ends - lengths) * dtype.itemsize):
+    if (lengths < 0).any() or not np.array_equal(starts, (ends - lengths) * dtype.itemsize):
         raise ValueError("the sequences of its .idx do not lie end to end")
     if not num_borders or borders[0] != 0 or borders[-1] != num_sequences or (np.diff(borders) < 0).any():
         raise ValueError("the documents of its .idx do not cover its sequences")
+    if num_borders == 1:
+        raise ValueError("its .idx lists no document")
     return dtype, np.append(0, ends)[borders[1:]]
 
 
@@ -178,8 +186,8 @@ def _ends_of_lines(lines: Iterable[str]) -> np.ndarray:
     ends, last = [], 0
     for number, line in enumerate(lines, start=1):
         start, end, *_ = (*line.strip().split(","), "")
-        if start != str(last) or not end.isdigit():
-            raise ValueError(f"line {number} of its .csv.gz does not begin where the one before ends, at {last:,}")
+        if start != str(last) or not end.isdecimal() or len(end) > _MOST_DIGITS:
+            raise ValueError(f"line {number} of its .csv.gz does not go on where the one before ends, at {last:,}")
         last = int(end)
         ends.append(last)
     return np.array(ends, dtype=np.int64)

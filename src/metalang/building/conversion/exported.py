@@ -52,8 +52,8 @@ class ExportWork:
 
     @cached_property
     def corpus(self) -> Corpus:
-        """The corpus, opened."""
-        return Corpus(self.folder)
+        """The corpus, opened; what is read of it is verified."""
+        return Corpus(self.folder, verify_reads=True)
 
     @property
     def masked(self) -> bool:

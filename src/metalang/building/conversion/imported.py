@@ -118,10 +118,10 @@ class ImportBuild:
         """Which ids are predicted, (T,) uint8; None where all are. Raises ConfigError for what is no mask of them."""
         if file.mask is None:
             return None
+        masked, count = file.mask.stat().st_size, file.ids.stat().st_size // self.dtype.itemsize
+        if masked != count:
+            raise ConfigError(f"{file.mask} masks {masked:,} ids and {file.ids} has {count:,}; take the mask away")
         mask = np.memmap(file.mask, dtype=np.uint8, mode="r").view(np.ndarray)
-        count = file.ids.stat().st_size // self.dtype.itemsize
-        if len(mask) != count:
-            raise ConfigError(f"{file.mask} masks {len(mask):,} ids and {file.ids} has {count:,}; take the mask away")
         if mask.max() > 1:
             raise ConfigError(f"{file.mask} is no mask: it holds {int(mask.max())}, a mask 0 and 1 alone; take it away")
         return None if mask.all() else mask

@@ -11,6 +11,7 @@ import numpy as np
 
 from metalang.building.conversion.pieces import pieces
 from metalang.corpus import Corpus, ShardEntry
+from metalang.corpus.integrity import verify_files
 from metalang.corpus.layout import index_bytes
 from metalang.corpus.manifest import FileEntry
 from metalang.files import entry_of, link_or_copy, written
@@ -113,6 +114,7 @@ class Part:
 
     def _link(self, part: str, output: Output, name: str) -> None:
         file = self._entry.files[part]
+        verify_files(self.corpus.folder, [file])
         output.link(name, self.corpus.folder / file.name, file)
 
     @property
