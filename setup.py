@@ -47,6 +47,7 @@ setup(
         "numpy>=2.0",
         "orjson>=3.10",
         "protobuf>=5.0",
+        "psutil>=6.0",
         "py3langid>=0.4",
         "pyarrow>=18.0",
         "pydantic>=2.10",

@@ -19,9 +19,9 @@ from metalang.mixing.reading import read_run
 from metalang.mixing.step_sizes import StepSizes
 from metalang.text.sources import TextSource
 from metalang.text.train_tokenizer import train_tokenizer
-from metalang.training.checkpoints import mark_complete
 from metalang.training.config import parse_arguments
 from metalang.training.elastic import fitting_accumulation, go_on
+from metalang.training.manifest import write_manifest
 
 ROOT = Path(__file__).parents[1]
 DEEPSPEED = str(Path(sys.executable).parent / "deepspeed")
@@ -170,7 +170,7 @@ def _checkpoint(tmp_path, step, sizes):
     """A checkpoint of one rank, of a run begun with an accumulation of 1."""
     folder = tmp_path / f"run/checkpoint-{step}"
     folder.mkdir(parents=True)
-    mark_complete(folder, {"ranks": 1, "step sizes": sizes})
+    write_manifest(folder, {"ranks": 1, "step sizes": sizes})
     (tmp_path / "run/run.json").write_text(json.dumps({"run": {"gradient_accumulation_steps": 1}}))
     return folder
 

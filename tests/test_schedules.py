@@ -19,9 +19,9 @@ from metalang.errors import ConfigError, MismatchError
 from metalang.text.sources import TextSource
 from metalang.text.train_tokenizer import train_tokenizer
 from metalang.training.branch import branch_point, jumps, require_goes_on
-from metalang.training.checkpoints import mark_complete
 from metalang.training.config import parse_arguments
 from metalang.training.earlier import read_earlier
+from metalang.training.manifest import write_manifest
 from metalang.training.schedule import rate_at
 
 ROOT = Path(__file__).parents[1]
@@ -143,7 +143,7 @@ def _checkpoint(folder, settings, step):
         scheduler.step()
     (folder / f"checkpoint-{step}").mkdir(parents=True)
     torch.save(scheduler.state_dict(), folder / f"checkpoint-{step}" / "scheduler.pt")
-    mark_complete(folder / f"checkpoint-{step}", {})
+    write_manifest(folder / f"checkpoint-{step}", {})
     return folder / f"checkpoint-{step}"
 
 

@@ -19,7 +19,7 @@ from metalang.mixing import Plan, Source, Stage
 from metalang.text.sources import TextSource
 from metalang.text.tokenizer import load_tokenizer
 from metalang.text.train_tokenizer import train_tokenizer
-from metalang.training.checkpoints import claim_output, mark_complete, newest_complete, require_unchanged
+from metalang.training.checkpoints import claim_output, newest_complete, require_unchanged
 from metalang.training.config import parse_arguments
 from metalang.training.dataset import EvaluationDataset, PlanDataset
 from metalang.training.deepspeed_json import check_deepspeed_json
@@ -27,6 +27,7 @@ from metalang.training.environment import prepare_environment
 from metalang.training.flags import ModelArguments
 from metalang.training.flags.run import require_one_gpu
 from metalang.training.generation import continue_text
+from metalang.training.manifest import write_manifest
 from metalang.training.model import build_model, read_architecture
 from metalang.training.objectives.causal import Causal
 from metalang.training.trainer import MetalangTrainer
@@ -504,7 +505,7 @@ def _checkpoint(folder, step, *, unchanged=None):
     (checkpoint / "global_step").mkdir(parents=True)
     (checkpoint / "global_step" / "states.pt").write_bytes(b"weights")
     if unchanged is not None:
-        mark_complete(checkpoint, unchanged)
+        write_manifest(checkpoint, unchanged)
     return checkpoint
 
 

@@ -15,18 +15,18 @@ import os
 import sys
 
 from metalang.errors import reported
-from metalang.training.environment import leave, prepare_environment
+from metalang.training.environment import leave, prepare_environment, told_of_lost_ranks
 from metalang.training.run_file import file_flags
+from metalang.training.stopping import listening
 
 
 def main() -> None:
-    with reported("pretrain", rank=int(os.environ.get("RANK", "0"))):
+    with reported("pretrain", rank=int(os.environ.get("RANK", "0"))), told_of_lost_ranks(), listening(os.environ):
         prepare_environment(os.environ, [*sys.argv[1:], *file_flags(sys.argv[1:])])
         from metalang.training.config import parse_arguments
         from metalang.training.run import pretrain
 
-        pretrain(parse_arguments(sys.argv[1:], __doc__))
-        leave()
+        leave(pretrain(parse_arguments(sys.argv[1:], __doc__)))
 
 
 if __name__ == "__main__":

@@ -1,8 +1,8 @@
 """Which folders are complete checkpoints, and whether a run may continue from one.
 
-A checkpoint is `checkpoint-STEP` with a `complete.json` that is written when all else is on disk: the sizes of its
-files, and what the run was (`unchanged`: plan of the data so far, length, ranks and step sizes, see `elastic`). What it
-says of the windows that were read is its `data.json` (`counts`).
+A checkpoint is `checkpoint-STEP` with a `complete.json` that is written when all else is on disk (`manifest`): what its
+files hold, and what the run was (`unchanged`: plan of the data so far, length, ranks and step sizes, see `elastic`).
+What it says of the windows that were read is its `data.json` (`counts`).
 """
 
 import logging
@@ -11,13 +11,13 @@ from pathlib import Path
 from typing import Any
 
 from metalang.errors import ConfigError, MismatchError
-from metalang.files import read_json, write_json
+from metalang.files import ASIDE, read_json
 from metalang.mixing.plan import differences
 from metalang.mixing.reading import RUN_FILE
+from metalang.training.manifest import MANIFEST, fault_of
 
 logger = logging.getLogger(__name__)
 
-_MARKER = "complete.json"
 _CHECKPOINT = re.compile(r"checkpoint-(\d+)")
 DATA_FILE = "data.json"
 """In a checkpoint: what was read of each source until then, and what was left out."""
@@ -32,17 +32,11 @@ def checkpoint_folder(output_dir: str | Path, step: int) -> Path:
     return Path(output_dir) / f"checkpoint-{step}"
 
 
-def mark_complete(folder: Path, unchanged: dict[str, Any]) -> None:
-    """Writes the marker, the last file of a checkpoint."""
-    sizes = {path.relative_to(folder).as_posix(): path.stat().st_size for path in sorted(_files(folder))}
-    write_json(folder / _MARKER, {"unchanged": unchanged, "bytes": sizes})
-
-
 def newest_complete(output_dir: str | Path) -> Path | None:
-    """The newest complete checkpoint of a run, or None; those passed over are logged with the reason."""
-    for step in sorted(_steps(Path(output_dir)), reverse=True):
+    """The newest checkpoint that is as it was written, or None; those passed over are logged with the reason."""
+    for step in sorted(steps(Path(output_dir)), reverse=True):
         folder = checkpoint_folder(output_dir, step)
-        fault = _fault(folder)
+        fault = fault_of(folder)
         if fault is None:
             return folder
         logger.warning("%s is passed over: %s", folder, fault)
@@ -51,7 +45,7 @@ def newest_complete(output_dir: str | Path) -> Path | None:
 
 def require_complete(checkpoint: Path) -> None:
     """Raises ConfigError for a folder that is no complete checkpoint."""
-    fault = _fault(checkpoint)
+    fault = fault_of(checkpoint)
     if fault is not None:
         raise ConfigError(f"{checkpoint} is no complete checkpoint: {fault}; give one that is, or the run's newest")
 
@@ -69,7 +63,7 @@ def step_of(checkpoint: Path) -> int:
 
 def marker_of(checkpoint: Path) -> Path:
     """The file that is written last; `unchanged` in it is what the run said of itself."""
-    return checkpoint / _MARKER
+    return checkpoint / MANIFEST
 
 
 def require_unchanged(checkpoint: Path, unchanged: dict[str, Any], *, rebase_data: bool = False) -> None:
@@ -77,7 +71,7 @@ def require_unchanged(checkpoint: Path, unchanged: dict[str, Any], *, rebase_dat
 
     `unchanged["plan"]` describes the data up to the step of the checkpoint; with `rebase_data` another plan is logged.
     """
-    saved = read_json(checkpoint / _MARKER)["unchanged"]
+    saved = read_json(checkpoint / MANIFEST)["unchanged"]
     changes = [
         f"{name}: {saved.get(name)} then, {value} now"
         for name, value in unchanged.items()
@@ -106,30 +100,17 @@ def claim_output(output_dir: str | Path, *, resume: bool) -> None:
     if folder.exists() and not folder.is_dir():
         raise ConfigError(f"--output_dir {folder} is a file; give a folder")
     held = sorted(path.name for path in folder.iterdir()) if folder.exists() else []
+    held = [name for name in held if not name.endswith(ASIDE)]  # a run that was killed at once leaves nothing else
     if held and RUN_FILE not in held:
         raise ConfigError(f"--output_dir {folder} holds something else ({held[0]}); give another folder")
-    if held and not resume and (_steps(folder) or "model.safetensors" in held):
+    if held and not resume and (steps(folder) or "model.safetensors" in held):
         raise ConfigError(
             f"--output_dir {folder} holds a run already; set --resume_training True to continue it, "
             "or give another folder"
         )
 
 
-def _steps(folder: Path) -> list[int]:
+def steps(folder: Path) -> list[int]:
+    """The steps that a run has folders of checkpoints of, complete or not, in no order."""
     names = [path.name for path in folder.iterdir()] if folder.is_dir() else []
     return [int(match[1]) for name in names if (match := _CHECKPOINT.fullmatch(name))]
-
-
-def _files(folder: Path) -> list[Path]:
-    return [path for path in folder.rglob("*") if path.is_file() and path.name != _MARKER]
-
-
-def _fault(folder: Path) -> str | None:
-    if not (folder / _MARKER).is_file():
-        return f"it has no {_MARKER}, so it was not written to its end"
-    for name, size in read_json(folder / _MARKER)["bytes"].items():
-        path = folder / name
-        found = path.stat().st_size if path.is_file() else None
-        if found != size:
-            return f"{name} is missing" if found is None else f"{name} has {found:,} bytes instead of {size:,}"
-    return None

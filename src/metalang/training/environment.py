@@ -2,15 +2,19 @@
 
 import logging
 import os
+import re
 import sys
 import time
 import warnings
-from collections.abc import MutableMapping, Sequence
+from collections.abc import Iterator, MutableMapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
-from metalang.errors import ConfigError
+from metalang.errors import ConfigError, MetalangError
 
 _STALE_SECONDS = 900
+_LOST = re.compile(r"gloo|NCCL|Connection closed by peer|Connection reset by peer|Timed out waiting")
+_PATIENCE_SECONDS = 8
 
 
 def prepare_environment(environment: MutableMapping[str, str], argv: Sequence[str] = ()) -> None:
@@ -36,8 +40,33 @@ def prepare_environment(environment: MutableMapping[str, str], argv: Sequence[st
             )
 
 
-def leave() -> None:
-    """Ends a process whose work is done and saved, with exit code 0, before C++ destructors run.
+@contextmanager
+def told_of_lost_ranks() -> Iterator[None]:
+    """Turns what a library says where another rank has died or hangs (--ddp_timeout) into one line of ours.
+
+    It waits before it speaks: a rank that has ended for a reason has said it, and the launcher ends this one.
+
+    >>> with told_of_lost_ranks():
+    ...     raise RuntimeError("no rank's fault")
+    Traceback (most recent call last):
+    RuntimeError: no rank's fault
+    """
+    try:
+        yield
+    except RuntimeError as error:
+        if not _LOST.search(str(error)):
+            raise
+        time.sleep(_PATIENCE_SECONDS)
+        timed_out = "timed out" in str(error).lower() or "timeout" in str(error).lower()
+        raise MetalangError(
+            "another rank "
+            + ("was not heard of for --ddp_timeout seconds: it hangs" if timed_out else "has ended")
+            + "; start the same command again, with --resume_training True, to go on from the newest checkpoint"
+        ) from None
+
+
+def leave(code: int = 0) -> None:
+    """Ends a process whose work is done and saved, with an exit code, before C++ destructors run.
 
     Now and then a two-rank run (torch 2.13, gloo, deepspeed 0.19) dies in them: "terminate called without an active
     exception", exit code -6, after everything was saved; the launcher then reports a failure that was none.
@@ -45,4 +74,4 @@ def leave() -> None:
     logging.shutdown()
     sys.stdout.flush()
     sys.stderr.flush()
-    os._exit(0)
+    os._exit(code)

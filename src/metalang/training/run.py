@@ -11,9 +11,9 @@ from transformers import PreTrainedModel, default_data_collator
 from metalang.files import read_json, write_json
 from metalang.text.tokenizer import TextTokenizer, load_tokenizer
 from metalang.training.branch import branch_point, require_goes_on
-from metalang.training.callbacks.complete import CompleteMarker
 from metalang.training.callbacks.samples import Samples
 from metalang.training.callbacks.saves import schedule_callbacks
+from metalang.training.callbacks.stop import StopTogether
 from metalang.training.checkpoints import RUN_FILE, claim_output, newest_complete, require_unchanged, step_of
 from metalang.training.config import Settings
 from metalang.training.counts import SourceCounts
@@ -28,26 +28,31 @@ from metalang.training.health import Health
 from metalang.training.model import build_model
 from metalang.training.objectives import objective_of
 from metalang.training.provenance import code_version, spec_hashes
+from metalang.training.ranks import agreed
 from metalang.training.report import banner, beginning, summary
 from metalang.training.sampling import Sampler
 from metalang.training.schedule import schedule_lines
 from metalang.training.speed import Yardstick, yardstick
 from metalang.training.start import first_weights
+from metalang.training.stopping import STOPPED_EXIT_CODE, STOPPED_FILE
 from metalang.training.tracking import TokenAxis, end_tracking, start_tracking
 from metalang.training.trainer import MetalangTrainer
 
 logger = logging.getLogger(__name__)
 
 
-def pretrain(settings: Settings) -> None:
-    """Runs what the settings ask for: the data, the model, the training, the model folder, the summary."""
+def pretrain(settings: Settings) -> int:
+    """Runs what the settings ask for: the data, the model, the training, the model folder, the summary.
+
+    Gives the exit code: 0, or 85 for a run that was asked to stop and can go on.
+    """
     run = settings.run
     if settings.dry.dry_run:
         dry_run(settings, _tokenizer(settings))
-        return
+        return 0
     claim_output(run.output_dir, resume=run.resume_training)
     tokenizer = _tokenizer(settings)
-    checkpoint = newest_complete(run.output_dir) if run.resume_training else None
+    checkpoint = agreed(lambda: newest_complete(run.output_dir)) if run.resume_training else None
     checkpoint = checkpoint or branch_point(settings.schedule, run)
     going = go_on(settings, checkpoint)
     data = feed(settings, tokenizer, going.sizes, is_resumed=checkpoint is not None)
@@ -82,10 +87,10 @@ def pretrain(settings: Settings) -> None:
         data_collator=default_data_collator,
         processing_class=data.tokenizer.hf,
     )
-    trainer.add_callback(TokenAxis)
     said = going.record(run.world_size)
-    trainer.add_callback(CompleteMarker(lambda step: unchanged(step) | said, trainer.leave_counts))
-    for callback in (*going.callbacks, *schedule_callbacks(settings.schedule, trainer)):
+    trainer.protect(lambda step: unchanged(step) | said, checkpoint)
+    stop = StopTogether()
+    for callback in (TokenAxis(), *going.callbacks, *schedule_callbacks(settings.schedule, trainer), stop):
         trainer.add_callback(callback)
     if settings.evaluation.early_stopping_patience:
         trainer.add_callback(EarlyStopping(settings.evaluation.early_stopping_patience))
@@ -98,7 +103,10 @@ def pretrain(settings: Settings) -> None:
         print(*lines, sep="\n", flush=True)
     with plain_errors():
         trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
+    if stop.step is not None:
+        return _stop(trainer, stop.step, tracked)
     _finish(trainer, data, settings, tracked)
+    return 0
 
 
 def _yardstick(settings: Settings, model: PreTrainedModel) -> Yardstick | None:
@@ -115,6 +123,7 @@ def _leave_settings(settings: Settings, data: Feed) -> dict[str, Any]:
     run, path = settings.run, Path(settings.run.output_dir) / RUN_FILE
     if run.process_index != 0:
         return {}
+    path.with_name(STOPPED_FILE).unlink(missing_ok=True)
     plan = {"plan": data.reading.record()} if data.reading else {}
     if path.exists():
         record = {"run_id": secrets.token_hex(4)} | read_json(path) | plan
@@ -161,3 +170,14 @@ def _finish(trainer: MetalangTrainer, data: Feed, settings: Settings, tracked: s
         folder = run.output_dir if run.gather_weights else None
         print(summary(trainer, data, model_folder=folder, tracked=tracked), flush=True)
     trainer.end()
+
+
+def _stop(trainer: MetalangTrainer, step: int, tracked: str | None) -> int:
+    """Says where a run was stopped, ends the trackers and the process group."""
+    if tracked:
+        end_tracking()
+    if trainer.is_world_process_zero():
+        write_json(Path(trainer.args.output_dir) / STOPPED_FILE, {"step": step})
+        print(f"stopped behind step {step}, saved; --resume_training True goes on from there", flush=True)
+    trainer.end()
+    return STOPPED_EXIT_CODE

@@ -21,10 +21,11 @@ from metalang.training.loss_parts import LossParts
 from metalang.training.objectives.contract import Objective
 from metalang.training.objectives.cross_entropy import IGNORED
 from metalang.training.objectives.token_loss import TokenLoss
+from metalang.training.saving import CheckedSaves
 from metalang.training.speed import Yardstick
 
 
-class MetalangTrainer(GuardedTrainer):
+class MetalangTrainer(GuardedTrainer, CheckedSaves):
     """Trains on windows, or rows, by an objective (`objectives/`).
 
     `evaluate` gives `eval_<name>_loss`, the mean over all predicted ids, whatever the batch size and the number of

@@ -1,0 +1,31 @@
+"""All ranks stop at one step, with a checkpoint, when one of them is asked to."""
+
+from typing import Any
+
+import torch
+import torch.distributed as dist
+from transformers import TrainerCallback, TrainerState, TrainingArguments
+
+from metalang.training.stopping import asked
+
+
+class StopTogether(TrainerCallback):
+    """Shares, behind each step, whether a rank was asked; all read the answer behind the next, so that none waits.
+
+    `step`: where the run was stopped; None for one that ran to its end.
+    """
+
+    def __init__(self) -> None:
+        self.step: int | None = None
+        self._shared: torch.Tensor | None = None
+
+    def on_step_end(self, args: TrainingArguments, state: TrainerState, control: Any, **kwargs: Any) -> None:
+        """Stops behind an evaluation that is due, or shares."""
+        stop = self._shared is not None and bool(self._shared.item())
+        if stop and state.global_step < state.max_steps:
+            self.step = state.global_step
+            control.should_save = control.should_training_stop = True
+            return
+        self._shared = torch.tensor(int(asked() is not None), dtype=torch.int32, device=args.device)
+        if dist.is_initialized():
+            dist.all_reduce(self._shared, op=dist.ReduceOp.MAX)

@@ -1,0 +1,41 @@
+"""What all ranks do together: wait, and agree."""
+
+from collections.abc import Callable
+from typing import TypeVar
+
+import torch.distributed as dist
+
+from metalang.errors import MetalangError
+
+_Decision = TypeVar("_Decision")
+
+
+def num_ranks() -> int:
+    """All processes that train together, 1 without a process group."""
+    return dist.get_world_size() if dist.is_initialized() else 1
+
+
+def wait_for_all() -> None:
+    """Returns once every rank has come here."""
+    if dist.is_initialized():
+        dist.barrier()
+
+
+def agreed(decide: Callable[[], _Decision]) -> _Decision:
+    """What rank 0 decides, on all ranks: an error of ours is raised on all of them.
+
+    >>> agreed(lambda: 5)
+    5
+    """
+    if not dist.is_initialized():
+        return decide()
+    said: list[_Decision | MetalangError | None] = [None]
+    if dist.get_rank() == 0:
+        try:
+            said = [decide()]
+        except MetalangError as error:
+            said = [error]
+    dist.broadcast_object_list(said, src=0)
+    if isinstance(said[0], MetalangError):
+        raise said[0]
+    return said[0]

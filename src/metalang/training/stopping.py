@@ -1,0 +1,78 @@
+"""Being asked to stop: SIGTERM or SIGUSR1 to a rank, or the end of the launcher that started it.
+
+A rank that is asked goes on; `callbacks.stop` has all ranks stop at one step, with a checkpoint.
+"""
+
+import ctypes
+import os
+import signal
+import sys
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+
+import psutil
+
+STOPPED_EXIT_CODE = 85
+"""Of a run that was stopped and can go on; 85 is ERESTART in Linux, and no shell or launcher gives it a meaning."""
+STOPPED_FILE = "stopped.json"
+"""In the output folder of a run that was stopped, until it is started again: {"step": 120}."""
+
+_SIGNALS = (signal.SIGTERM, signal.SIGUSR1)
+_PR_SET_PDEATHSIG = 1
+_asked: list[str] = []
+_launchers: list[psutil.Process] = []
+
+
+@contextmanager
+def listening(environment: Mapping[str, str]) -> Iterator[None]:
+    """Inside, SIGTERM and SIGUSR1 only ask to stop. Beside, a rank is asked when what started it ends."""
+    previous = {number: signal.signal(number, _ask) for number in _SIGNALS}
+    if "RANK" in environment:
+        _follow_launchers()
+    try:
+        yield
+    finally:
+        for number, handler in previous.items():
+            signal.signal(number, handler)
+
+
+def asked() -> str | None:
+    """Who asked this process to stop; None where nobody did."""
+    if _asked:
+        return _asked[0]
+    family = [psutil.Process(), *_launchers]
+    for child, parent in zip(family, _launchers, strict=False):
+        if not child.is_running() or child.ppid() != parent.pid:
+            return f"the end of process {parent.pid}, which had started it"
+    return None
+
+
+def ignore_signals() -> None:
+    """For processes that only help a rank, such as readers of data: the rank decides when they end."""
+    for number in _SIGNALS:
+        signal.signal(number, signal.SIG_IGN)
+
+
+def end_with_parent() -> None:
+    """Has the kernel send SIGTERM to this process when its parent ends, be it by SIGKILL (Linux; nothing elsewhere)."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
+
+
+def _ask(number: int, frame: object) -> None:
+    _asked.append(signal.Signals(number).name)
+
+
+def _follow_launchers() -> None:
+    """DeepSpeed's launch.py, and the `deepspeed` above it, which ends on SIGTERM without telling anyone (0.19)."""
+    end_with_parent()
+    launcher = psutil.Process(os.getppid())
+    _launchers[:] = [launcher]
+    runner = launcher.parent()
+    if "deepspeed.launcher.launch" in launcher.cmdline() and runner is not None and _is_runner(runner):
+        _launchers.append(runner)
+
+
+def _is_runner(process: psutil.Process) -> bool:
+    return any(Path(word).name in ("deepspeed", "ds") for word in process.cmdline()[:3])
