@@ -19,6 +19,7 @@ from metalang.training.flags import (
     HealthArguments,
     LossArguments,
     ModelArguments,
+    ObjectiveArguments,
     RunArguments,
     SampleArguments,
     ScheduleArguments,
@@ -35,6 +36,7 @@ class Settings:
     model: ModelArguments
     start: StartArguments
     data: DataArguments
+    objective: ObjectiveArguments
     loss: LossArguments
     schedule: ScheduleArguments
     evaluation: EvaluationArguments

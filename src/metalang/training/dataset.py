@@ -85,6 +85,10 @@ class EvaluationDataset(Dataset):
             return windows[0]
         return with_boundaries(windows, self._document_starts(index), self._boundaries)[0]
 
+    def __getitems__(self, indices: Sequence[int]) -> list[Window]:
+        """The windows of a batch."""
+        return [self[int(index)] for index in indices]
+
     def _full(self, index: int) -> list[Window]:
         return as_windows(*self._source.read([index]))
 

@@ -8,6 +8,7 @@ from metalang.training.flags.file import FileArguments
 from metalang.training.flags.health import HealthArguments
 from metalang.training.flags.loss import LossArguments
 from metalang.training.flags.model import ModelArguments
+from metalang.training.flags.objective import ObjectiveArguments
 from metalang.training.flags.run import RunArguments
 from metalang.training.flags.samples import SampleArguments
 from metalang.training.flags.schedule import ScheduleArguments
@@ -22,6 +23,7 @@ __all__ = [
     "HealthArguments",
     "LossArguments",
     "ModelArguments",
+    "ObjectiveArguments",
     "RunArguments",
     "SampleArguments",
     "ScheduleArguments",
