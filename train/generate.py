@@ -15,6 +15,12 @@ def main() -> None:
     parser.add_argument("--prompt", required=True, help="text to continue")
     parser.add_argument("--max_new_tokens", default="40", help="tokens to add: 40, 2K (default: %(default)s)")
     parser.add_argument("--temperature", type=float, default=0.8, help="0: the likeliest token (default: %(default)s)")
+    parser.add_argument(
+        "--sampling",
+        choices=["ancestral", "confident"],
+        help="for masked diffusion: masks are found at random, or the most certain first (default: ancestral)",
+    )
+    parser.add_argument("--num_steps", type=int, help="for masked diffusion: forwards (default: --max_new_tokens)")
     parser.add_argument("--seed", type=int, default=0, help="names the draw (default: %(default)s)")
     args = parser.parse_args()
     with reported("generate"):
@@ -27,6 +33,8 @@ def main() -> None:
                 max_new_tokens=parse_size(args.max_new_tokens),
                 temperature=args.temperature,
                 seed=args.seed,
+                sampling=args.sampling,
+                num_steps=args.num_steps,
             )
         )
 

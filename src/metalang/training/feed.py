@@ -55,7 +55,7 @@ class Feed:
 def feed(settings: Settings, tokenizer: TextTokenizer, sizes: StepSizes, *, is_resumed: bool) -> Feed:
     """What the phase of a run reads. Raises ConfigError where a source is bad, too short, or trained and tested on."""
     made = _FEEDS[settings.data.phase](settings, tokenizer, sizes, is_resumed)
-    _refuse_trained_on(made)
+    refuse_trained_on(made)
     return made
 
 
@@ -216,7 +216,7 @@ def _require_epochs(name: str, dataset: UnifiedDataset, num_places: int, max_epo
         )
 
 
-def _refuse_trained_on(made: Feed) -> None:
+def refuse_trained_on(made: Feed) -> None:
     """Raises ConfigError where the model would be evaluated on what it is trained on."""
     trained = {content: name for name, content in made.contents.items()}
     for name, dataset in made.evaluation.items():

@@ -10,12 +10,21 @@ import torch
 from huggingface_hub import HfApi, try_to_load_from_cache
 from huggingface_hub.errors import StrictDataclassError
 from safetensors import SafetensorError
-from transformers import CONFIG_MAPPING, AutoConfig, AutoModelForCausalLM, PretrainedConfig, PreTrainedModel, set_seed
+from transformers import (
+    CONFIG_MAPPING,
+    AutoConfig,
+    AutoModelForCausalLM,
+    AutoModelForSeq2SeqLM,
+    PretrainedConfig,
+    PreTrainedModel,
+    set_seed,
+)
 
 from metalang.errors import ConfigError
 from metalang.specs import nearest, read_config
 from metalang.text.names import first_line, local_path
 from metalang.text.tokenizer import TextTokenizer
+from metalang.training.diffusion.network import require_known, see_both_ways
 from metalang.training.shape import reshape
 
 if TYPE_CHECKING:  # it imports DeepSpeed, which writes to stdout; train/generate.py needs neither
@@ -39,14 +48,43 @@ def build_model(
             f"--max_length {max_length} is more than the {positions} positions of {arguments.model_name_or_path}; "
             f"give at most {positions}"
         )
+    _require_architecture(arguments, config)
+    is_diffusion = arguments.architecture == "masked_diffusion"
     build = _fresh if arguments.random_initialize else _loaded
-    model = build(arguments.model_name_or_path, config, padded_vocab_size(tokenizer), seed=seed)
+    model = build(arguments.model_name_or_path, config, padded_vocab_size(tokenizer, more=int(is_diffusion)), seed=seed)
+    if is_diffusion:
+        see_both_ways(model, mask_id_of(tokenizer))
     special = tokenizer.hf
     for each in (model.config, model.generation_config):
         each.eos_token_id = tokenizer.eos_id
         each.bos_token_id = tokenizer.eos_id if special.bos_token_id is None else special.bos_token_id
-        each.pad_token_id = tokenizer.eos_id if special.pad_token_id is None else special.pad_token_id
+        each.pad_token_id = pad_id_of(tokenizer)
+        if config.is_encoder_decoder:
+            each.decoder_start_token_id = pad_id_of(tokenizer)
     return model
+
+
+def mask_id_of(tokenizer: TextTokenizer) -> int:
+    """The id that masks another one: the first behind text and symbols."""
+    return tokenizer.id_space.vocab_size
+
+
+def pad_id_of(tokenizer: TextTokenizer) -> int:
+    """The id that pads, and starts what a decoder says: the tokenizer's own, or EOS where it has none."""
+    return tokenizer.eos_id if tokenizer.hf.pad_token_id is None else tokenizer.hf.pad_token_id
+
+
+def _require_architecture(arguments: "ModelArguments", config: PretrainedConfig) -> None:
+    """Raises ConfigError for a model that --architecture has no use for."""
+    if arguments.architecture == "masked_diffusion":
+        require_known(config)
+    if config.is_encoder_decoder != (arguments.architecture == "seq2seq"):
+        fit = "an encoder-decoder, such as configs/models/tiny-t5.json" if not config.is_encoder_decoder else "seq2seq"
+        what = "--model_name_or_path" if not config.is_encoder_decoder else "--architecture"
+        raise ConfigError(
+            f"--architecture {arguments.architecture} does not fit {arguments.model_name_or_path}, a "
+            f"{config.model_type}; give {fit} as {what}"
+        )
 
 
 def read_architecture(name: str) -> PretrainedConfig:
@@ -141,21 +179,25 @@ def _from_hub(name: str, *, what: str, forms: str) -> str:
     return name
 
 
-def padded_vocab_size(tokenizer: TextTokenizer) -> int:
-    """Rows of the embedding: all ids, rounded up to a multiple of 128, which tensor cores like."""
-    return -(-tokenizer.id_space.vocab_size // _EMBEDDING_MULTIPLE) * _EMBEDDING_MULTIPLE
+def padded_vocab_size(tokenizer: TextTokenizer, *, more: int = 0) -> int:
+    """Rows of the embedding: all ids and `more`, rounded up to a multiple of 128, which tensor cores like."""
+    return -(-(tokenizer.id_space.vocab_size + more) // _EMBEDDING_MULTIPLE) * _EMBEDDING_MULTIPLE
+
+
+def _auto(config: PretrainedConfig) -> Any:
+    return AutoModelForSeq2SeqLM if config.is_encoder_decoder else AutoModelForCausalLM
 
 
 def _fresh(name: str, config: PretrainedConfig, vocab_size: int, *, seed: int) -> PreTrainedModel:
     config.vocab_size = vocab_size
     set_seed(seed)
     with explained(f"{name} describes a model that cannot be made", "mend its sizes"):
-        return AutoModelForCausalLM.from_config(config, dtype=torch.float32)
+        return _auto(config).from_config(config, dtype=torch.float32)
 
 
 def _loaded(name: str, config: PretrainedConfig, vocab_size: int, *, seed: int) -> PreTrainedModel:
     with explained(f"{name} has no usable weights", "give a complete model, or --random_initialize True"):
-        model, loading = AutoModelForCausalLM.from_pretrained(
+        model, loading = _auto(config).from_pretrained(
             str(Path(name).expanduser()), dtype=torch.float32, output_loading_info=True
         )
     missing = sorted(loading["missing_keys"])

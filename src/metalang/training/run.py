@@ -10,6 +10,7 @@ from transformers import PreTrainedModel, default_data_collator
 
 from metalang.files import read_json, write_json
 from metalang.text.tokenizer import TextTokenizer, load_tokenizer
+from metalang.training.architectures import feed
 from metalang.training.branch import branch_point, require_goes_on
 from metalang.training.callbacks.samples import Samples
 from metalang.training.callbacks.saves import schedule_callbacks
@@ -23,7 +24,7 @@ from metalang.training.earlier import tokens_before
 from metalang.training.elastic import go_on
 from metalang.training.evaluation import Measures, measures_of, metric_names, require_known_metric
 from metalang.training.evaluation.stopping import EarlyStopping
-from metalang.training.feed import Feed, continued, feed
+from metalang.training.feed import Feed, continued
 from metalang.training.health import Health
 from metalang.training.model import build_model
 from metalang.training.objectives import objective_of
@@ -110,6 +111,8 @@ def pretrain(settings: Settings) -> int:
 
 
 def _yardstick(settings: Settings, model: PreTrainedModel) -> Yardstick | None:
+    if settings.model.architecture == "seq2seq":
+        return None  # the formula is that of one stack of layers
     run, length, peak_flops = settings.run, settings.data.max_length, settings.health.peak_flops
     return yardstick(model.config, length, run.device, num_devices=run.world_size, peak_flops=peak_flops)
 

@@ -9,8 +9,8 @@ has the integral over t in closed form: where k given ids alone are masked, the 
 
     integral of t^k (1 - t)^(n - k) / t dt = (k - 1)! (n - k)! / n! = 1 / (k * binomial(n, k))
 
-so its mean is the bound itself, with less variance. Its noise depends on the window's number alone: evaluations of other
-steps, runs and seeds see the same masks. The k of windows one after the other are spread evenly, too.
+so its mean is the bound itself, with less variance. Its noise depends on the window's number alone: evaluations of
+other steps, runs and seeds see the same masks. The k of windows one after the other are spread evenly, too.
 """
 
 from dataclasses import dataclass

@@ -46,10 +46,11 @@ class Measures:
 def measures_of(data: Feed, settings: Settings) -> Measures:
     """The measures of the sources that a run is evaluated on. Rank 0 decodes their texts, the others wait.
 
-    A source of mapping rows that are all longer than a window has no exact match, and the log says so.
+    A source of mapping rows that are all longer than a window has no exact match, and the log says so. Rows of files,
+    and architectures that do not predict the next id, have none of either.
     """
     ids = data.tokenizer.id_space
-    if settings.data.phase != "pretrain":
+    if settings.data.phase != "pretrain" or settings.model.architecture != "causal":
         return Measures(ids)
     corpora = {name: dataset.corpus for name, dataset in data.evaluation.items()}
     found = [None]

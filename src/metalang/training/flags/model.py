@@ -27,7 +27,13 @@ class ModelArguments:
     random_initialize: bool = field(
         default=False, metadata={"help": "fresh weights, drawn from --seed, instead of the model's own"}
     )
-    architecture: Literal["causal"] = field(default="causal", metadata={"help": "what is predicted from what"})
+    architecture: Literal["causal", "seq2seq", "masked_diffusion"] = field(
+        default="causal",
+        metadata={
+            "help": "what is predicted from what. causal: each id from those before it; masked_diffusion: masked ids "
+            "from all others (Sahoo et al. 2024); seq2seq: an encoder-decoder's answers, from pairs"
+        },
+    )
 
     hidden_size: int | None = field(
         default=None,

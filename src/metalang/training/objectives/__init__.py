@@ -22,11 +22,16 @@ from typing import TYPE_CHECKING
 
 from metalang.training.objectives.causal import Causal
 from metalang.training.objectives.contract import Objective
+from metalang.training.objectives.masked_diffusion import MaskedDiffusion
 
 if TYPE_CHECKING:  # flags load DeepSpeed, which those who only read rows do not need
     from metalang.training.config import Settings
 
-OBJECTIVES: "dict[str, Callable[[Settings], Objective]]" = {"causal": lambda settings: Causal()}
+OBJECTIVES: "dict[str, Callable[[Settings], Objective]]" = {
+    "causal": lambda settings: Causal(),
+    "seq2seq": lambda settings: Causal(),  # what a decoder reads comes with its rows, one id behind the labels
+    "masked_diffusion": lambda settings: MaskedDiffusion(),
+}
 
 
 def objective_of(settings: "Settings") -> Objective:
