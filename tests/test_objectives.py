@@ -20,6 +20,7 @@ from metalang.text.sources import TextSource
 from metalang.text.train_tokenizer import train_tokenizer
 from metalang.training.dataset import as_windows
 from metalang.training.flags import LossArguments
+from metalang.training.model import read_architecture
 from metalang.training.objectives import fused
 from metalang.training.objectives.contract import Targets
 from metalang.training.objectives.token_loss import TokenLoss
@@ -265,9 +266,14 @@ def test_the_losses_of_sources_are_those_of_plain_pytorch_and_their_mean_is_the_
 @pytest.mark.slow
 @pytest.mark.long
 def test_every_stage_of_zero_has_the_losses_and_weights_of_the_first_with_checkpointing_too(data, tmp_path):
+    """From weights that lie in a folder: those that ZeRO-3 draws are others."""
+    config = read_architecture(str(ROOT / "configs/models/tiny.json"))
+    config.vocab_size = 768
+    AutoModelForCausalLM.from_config(config, dtype=torch.float32).save_pretrained(tmp_path / "start")
+    start = ("--model_name_or_path", str(tmp_path / "start"), "--random_initialize", "False")
     runs = {}
     for stage in (0, 1, 2, 3):
-        more = ("--deepspeed", f"configs/ds/zero{stage}.json", "--gradient_checkpointing", "True")
+        more = ("--deepspeed", f"configs/ds/zero{stage}.json", "--gradient_checkpointing", "True", *start)
         more += ("--eval_on_start", "--nl_eval_data_path", f"held_out={data}/lines.txt")
         logs, printed = _run(data, tmp_path / str(stage), *more, "--learning_rate", "1e-3", "--max_grad_norm", "0")
         assert "fused linear cross-entropy" in printed
