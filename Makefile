@@ -2,7 +2,7 @@ PYTHON ?= python3
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test test-long test-interop test-slurm check docs bench-domains bench-data bench-text bench-order bench-train clean
+.PHONY: help install demo test test-long test-faults test-interop test-slurm check docs bench-domains bench-data bench-text bench-order bench-train clean
 
 help: ## list these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -21,6 +21,9 @@ test: install ## all tests but the long ones, DeepSpeed's runs included
 
 test-long: install ## the tests that take minutes: builds killed at a hundred moments
 	pytest -m long
+
+test-faults: install ## runs killed at every point of a save, signalled, hung, on a full disk
+	pytest tests/test_faults.py
 
 test-interop: install .venv-interop/.installed ## converted corpora, read by megatron-core, datatrove, OLMo-core and datasets
 	pytest -rs tests/interop

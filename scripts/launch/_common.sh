@@ -29,7 +29,7 @@ launch() {
     --logging_steps 10 --report_to wandb --run_name "$run_name" "$@"
 }
 
-# train/pretrain.py with these flags, on the GPUs that the environment names.
+# train/pretrain.py with these flags, on the GPUs that the environment names. Nothing behind it is run.
 pretrain() {
   local placement=()
   [[ -z ${INCLUDE:-} || -z ${NUM_GPUS:-} ]] || fail "set INCLUDE or NUM_GPUS, not both"
@@ -46,6 +46,8 @@ pretrain() {
 run() {
   if [[ ${DRY_RUN:-0} == 1 ]]; then
     python3 -c 'import shlex, sys; print(shlex.join(sys.argv[1:]))' "$@"
+  elif [[ $1 == deepspeed ]]; then  # takes this shell's place: a signal to the launcher stops the run, with a checkpoint
+    PYTHONPATH=src${PYTHONPATH:+:$PYTHONPATH} exec python3 -m metalang.training.supervision "$@"
   else
     "$@"
   fi

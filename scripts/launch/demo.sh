@@ -31,12 +31,12 @@ if ! nvidia-smi >/dev/null 2>&1; then
   [[ -n ${INCLUDE:-} ]] || export NUM_GPUS=${NUM_GPUS:-2}
 fi
 [[ ${DRY_RUN:-0} == 1 ]] || rm -rf -- "$demo/run"
-pretrain --model_name_or_path configs/models/demo.json --tokenizer_name "$demo/tokenizer" --num_meta_lang_tokens 160 \
+(pretrain --model_name_or_path configs/models/demo.json --tokenizer_name "$demo/tokenizer" --num_meta_lang_tokens 160 \
   --random_initialize True --deepspeed configs/ds/zero2.json --architecture causal --output_dir "$demo/run" \
   --data_paths "$demo/corpora/identity/train" "english=$demo/corpora/english" --data_ratios 0.5 0.5 \
   --nl_eval_data_path "english=$demo/corpora/english-validation" "$demo/corpora/identity/validation" --eval_on_start \
   --eval_strategy steps --eval_steps 250 --save_strategy steps --save_steps 500 --gather_weights True --learning_rate 2e-3 --per_device_train_batch_size 8 \
-  --max_length 128 --max_steps 1000 --bf16 True "${device[@]}" --logging_steps 50 --report_to wandb --run_name demo "$@"
+  --max_length 128 --max_steps 1000 --bf16 True "${device[@]}" --logging_steps 50 --report_to wandb --run_name demo "$@")
 
 step "6. What the model writes, its line ends as spaces"
 run python train/generate.py "$demo/run" --prompt "The" | tr '\n' ' '
