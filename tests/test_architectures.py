@@ -14,6 +14,7 @@ from metalang.building import TextBuild, build_corpus, domain_build
 from metalang.domains.copying import Reverse
 from metalang.errors import ConfigError, MismatchError
 from metalang.ids import IdSpace
+from metalang.mixing.step_sizes import StepSizes
 from metalang.text.sources import TextSource
 from metalang.text.tokenizer import load_tokenizer
 from metalang.text.train_tokenizer import train_tokenizer
@@ -208,7 +209,7 @@ def test_rows_of_another_tokenizer_are_refused(tmp_path):
 def test_flags_that_do_not_fit_an_architecture_are_refused(data, tmp_path, architecture, more, message):
     flags = _flags(data, tmp_path / "run", architecture, "tiny", "--data_paths", f"{data}/corpus", "--max_steps", "2")
     with pytest.raises(ConfigError, match=message):
-        feed(parse_arguments([*flags, *more]), load_tokenizer(f"{data}/tokenizer"), is_resumed=False)
+        feed(parse_arguments([*flags, *more]), load_tokenizer(f"{data}/tokenizer"), StepSizes(8), is_resumed=False)
 
 
 @pytest.mark.parametrize(

@@ -47,7 +47,7 @@ def _require_fitting(settings: Settings) -> None:
     wrong = {
         f"--phase {data.phase}": data.phase != "pretrain",
         f"--document_boundaries {data.document_boundaries}": data.document_boundaries != "ignore",
-        f"--sample_steps {settings.samples.sample_steps}": settings.samples.sample_steps > 0,
+        f"--sample_steps {settings.samples.sample_steps}": bool(settings.samples.sample_steps),
     }
     if architecture == "seq2seq":
         of_windows = {
