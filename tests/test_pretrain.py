@@ -200,12 +200,12 @@ def test_the_loss_is_that_of_the_global_batch_however_it_is_cut(data, tmp_path):
     ]
 
 
-@pytest.mark.parametrize("stage", [0, 1, 3])
+@pytest.mark.parametrize("stage", ["0", "1", "3", "2-offload", "3-offload"])
 def test_every_stage_of_zero_trains_and_leaves_a_model(data, tmp_path, stage):
     more = ("--deepspeed", f"configs/ds/zero{stage}.json", "--bf16", "True", "--max_steps", "2")
     code, printed = _run(_command(data, tmp_path / "run", *more))
     assert code == 0, printed[-5000:]
-    assert f"DeepSpeed ZeRO-{stage}" in printed and "198,400 parameters" in printed
+    assert f"DeepSpeed ZeRO-{stage[0]}" in printed and "198,400 parameters" in printed
     assert 6.0 < _losses(tmp_path / "run")[2] < 7.0
     assert AutoModelForCausalLM.from_pretrained(tmp_path / "run").num_parameters() == 198_400
 
