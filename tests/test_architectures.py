@@ -134,7 +134,7 @@ def test_the_same_masks_and_losses_come_however_a_batch_is_cut(data, tmp_path):
 
 
 def test_an_encoder_decoder_learns_to_say_what_it_read(data, tmp_path):
-    batch = ("--per_device_train_batch_size", "64", "--max_steps", "300", "--lr_scheduler_type", "constant")
+    batch = ("--per_device_train_batch_size", "64", "--max_steps", "300")
     evaluated = ("--eval_on_start", "--eval_strategy", "steps", "--eval_steps", "300")
     pretrain(parse_arguments(_seq2seq(data, tmp_path / "run", *batch, *evaluated)))
     first, last = _values(tmp_path / "run", "eval_held_out_loss")
