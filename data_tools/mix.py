@@ -18,6 +18,7 @@ from metalang.building.token_mixture import MixtureCorpora, read_token_mixture
 from metalang.corpus import Corpus
 from metalang.errors import ConfigError, reported
 from metalang.mixing import PlanSpec, Stage, model_ids, named_paths, parse_shares
+from metalang.mixing.plan import MAX_EPOCHS
 from metalang.sizes import parse_size
 from metalang.text.tokenizer import load_tokenizer
 
@@ -34,7 +35,7 @@ def main() -> None:
     )
     parser.add_argument("--output_dir", type=Path, required=True, help="folder of the mixed corpus")
     parser.add_argument(
-        "--max_epochs", type=float, default=4.0, help="of --data_paths: read at most that often (default: %(default)s)"
+        "--max_epochs", type=float, help=f"of --data_paths: read at most that often (default: {MAX_EPOCHS:g})"
     )
     parser.add_argument(
         "--cache_dir", type=Path, default=Path("runs/corpora"), help="what MIXTURE is built into (default: %(default)s)"
@@ -45,11 +46,15 @@ def main() -> None:
     with reported("mix"):
         num_windows = -(-parse_size(args.num_token) // max(1, args.max_length))
         run = {"length": args.max_length, "num_windows": num_windows, "seed": args.seed}
-        if (args.mixture is None) == (not args.data_paths):
+        if (args.mixture is None) == (not args.data_paths) or bool(args.data_paths) != bool(args.data_ratios):
             raise ConfigError("give a mixture file, or --data_paths with --data_ratios")
+        if args.mixture and args.max_epochs is not None:
+            raise ConfigError(
+                f"--max_epochs {args.max_epochs:g} is of --data_paths; write max_epochs into {args.mixture}"
+            )
         if args.mixture is None:
             paths = named_paths(args.data_paths)
-            limits = (args.max_epochs,) * len(paths)
+            limits = (MAX_EPOCHS if args.max_epochs is None else args.max_epochs,) * len(paths)
             spec = PlanSpec((Stage(parse_shares(args.data_ratios)),), limits, **run)
         else:
             mixture = read_token_mixture(args.mixture)

@@ -213,6 +213,23 @@ def test_mix_py_writes_the_windows_of_the_file_in_their_order(folder, tmp_path):
     assert mask.reshape(200, 33)[:, 1:].tolist() == predicted[:, 1:].tolist()
 
 
+@pytest.mark.parametrize(
+    ("more", "message"),
+    [
+        (["--data_ratios", "1"], "give a mixture file, or --data_paths with --data_ratios"),
+        (["--max_epochs", "8"], "--max_epochs 8 is of --data_paths; write max_epochs into "),
+    ],
+)
+def test_mix_py_refuses_a_flag_that_a_mixture_would_not_heed(folder, tmp_path, more, message):
+    done = _run(
+        "mix.py", _written(tmp_path, _value(folder)), "--tokenizer", folder / "tokenizer", "--max_length", 32,
+        "--num_token", "6.4K", "--cache_dir", tmp_path / "cache", "--output_dir", tmp_path / "mixed", *more,
+    )  # fmt: skip
+    assert (done.returncode, len(done.stderr.splitlines())) == (1, 1)
+    assert message in done.stderr
+    assert not (tmp_path / "mixed").exists()
+
+
 def test_the_report_counts_predicted_ids(folder, tmp_path):
     plan, _ = _opened(_written(tmp_path, _value(folder)), folder, tmp_path / "cache")
     sources = {use["name"]: use for use in plan_value(plan, 200)["stages"][0]["sources"]}

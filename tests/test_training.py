@@ -34,6 +34,7 @@ from metalang.training.trainer import MetalangTrainer
 
 ROOT = Path(__file__).parents[1]
 TINY = str(ROOT / "configs/models/tiny.json")
+DYCK = str(ROOT / "configs/mixtures/dyck_then_english.yaml")
 
 
 @pytest.fixture(scope="module")
@@ -122,6 +123,22 @@ def test_the_documented_flags_mean_what_they_say(tmp_path):
 def test_a_flag_that_cannot_be_meant_is_refused(tmp_path, more, message):
     with pytest.raises(ConfigError, match=message):
         parse_arguments(_flags(tmp_path, *more))
+
+
+@pytest.mark.parametrize(
+    ("data", "message"),
+    [
+        (["--data_paths", "a"], "--data_paths needs --data_ratios: the share of the tokens of each path"),
+        (["--data_config", DYCK, "--data_ratios", "1"], "--data_ratios 1 is of --data_paths; leave it out"),
+        (["--data_config", DYCK, "--max_epochs", "8"], "--max_epochs 8 is of --data_paths; write max_epochs into "),
+    ],
+)
+def test_shares_and_epochs_that_the_data_would_not_heed_are_refused(tmp_path, data, message):
+    flags = _flags(tmp_path)
+    start = flags.index("--data_paths")
+    flags[start : flags.index("--max_steps")] = data
+    with pytest.raises(ConfigError, match=message):
+        parse_arguments(flags)
 
 
 def test_one_process_takes_at_most_one_gpu():

@@ -28,7 +28,7 @@ from metalang.corpus.manifest import FILE_NAME
 from metalang.digests import digest_of
 from metalang.errors import ConfigError
 from metalang.mixing import PlanSpec, Stage, parse_shares
-from metalang.mixing.plan import MOST_TOKENS
+from metalang.mixing.plan import MAX_EPOCHS, MOST_TOKENS
 from metalang.sizes import parse_size
 from metalang.specs import Size, Spec, as_spec, faults_of, read_config
 from metalang.text.filters import AnyFilter
@@ -104,7 +104,7 @@ class TokenMixture(Spec):
     stages: tuple[StagePart, ...] = ()
     validation: Validation = Validation()
     deduplicate: Deduplicate = Deduplicate()
-    max_epochs: float = Field(default=4.0, gt=0.0)
+    max_epochs: float = Field(default=MAX_EPOCHS, gt=0.0)
 
     @model_validator(mode="after")
     def _fits_together(self):

@@ -26,6 +26,9 @@ from metalang.mixing.sources import Source
 from metalang.mixing.stream import Stream
 from metalang.seeds import key_for
 
+MAX_EPOCHS = 4.0
+"""How often a source is read at most, where nobody says another number."""
+
 MOST_TOKENS = 2**62
 """More than any run reads; places of more ids do not fit into 64 bits."""
 

@@ -6,6 +6,7 @@ from typing import Literal
 from metalang.building.text_mixture import holds_out
 from metalang.building.token_mixture import is_token_mixture, read_token_mixture
 from metalang.errors import ConfigError
+from metalang.mixing.plan import MAX_EPOCHS
 
 
 @dataclass
@@ -57,7 +58,7 @@ class DataArguments:
         },
     )
     max_epochs: float = field(
-        default=4.0,
+        default=MAX_EPOCHS,
         metadata={
             "help": "a source may be read at most that often; up to 4 epochs are nearly as good as new data "
             "(Muennighoff et al. 2023, arXiv 2305.16264, abstract)"
@@ -118,10 +119,23 @@ class DataArguments:
                 f"{sum(given)} of --data_paths, --data_config and --prepared_data are given; give one of them "
                 "(--data_paths may name a mixture's .yaml among others)"
             )
+        self._check_shares()
         if short := self.data_config or self.prepared_data:
             self.data_paths, self.data_ratios = [short], ["1"]
         if self.data_config and _holds_out(self.data_config):
             self.nl_eval_data_path = [*self.nl_eval_data_path, self.data_config]
+
+    def _check_shares(self) -> None:
+        if self.data_paths and not self.data_ratios:
+            raise ConfigError("--data_paths needs --data_ratios: the share of the tokens of each path, such as 0.5 0.5")
+        if self.data_ratios and not self.data_paths:
+            raise ConfigError(
+                f"--data_ratios {' '.join(self.data_ratios)} is of --data_paths; leave it out: a mixture names its own"
+            )
+        if self.data_config and self.max_epochs != MAX_EPOCHS and is_token_mixture(self.data_config):
+            raise ConfigError(
+                f"--max_epochs {self.max_epochs:g} is of --data_paths; write max_epochs into {self.data_config}"
+            )
 
 
 def _holds_out(path: str) -> bool:
