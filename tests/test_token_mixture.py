@@ -148,7 +148,12 @@ def test_a_faulty_mixture_is_refused_with_its_fault(folder, tmp_path, changes, m
         ({"name": "a", "mix_ratio": 1}, "a has none of corpus, source, domain; give one"),
         ({"name": "a", "corpus": "x", "source": "y", "mix_ratio": 1}, "a has corpus and source of corpus, source"),
         ({"name": "a", "domain": "x.json", "mix_ratio": 1}, "a: num_token goes with domain, and a domain needs it"),
-        ({"name": "a", "corpus": "x", "filters": [{"type": "c4_quality"}], "mix_ratio": 1}, "filters and max_samples"),
+        (
+            {"name": "a", "corpus": "x", "filters": [{"type": "c4_quality"}], "mix_ratio": 1},
+            "a: filters is of a text source, and",
+        ),
+        ({"name": "a", "corpus": "x", "sample_by": "line", "mix_ratio": 1}, "a: sample_by is of a text source"),
+        ("a", "datasets.0: write keys with values, as name: value (got 'a')"),
         ({"name": "a", "corpus": "x"}, "a has no mix_ratio, and there are no stages"),
     ],
 )
@@ -157,6 +162,7 @@ def test_a_faulty_source_is_refused_with_its_fault(tmp_path, part, message):
     with pytest.raises(ConfigError) as caught:
         read_token_mixture(path)
     assert message in str(caught.value)
+    assert "at least 1 item" not in str(caught.value)
 
 
 def test_a_mixture_of_texts_is_another_kind(tmp_path):
@@ -165,6 +171,8 @@ def test_a_mixture_of_texts_is_another_kind(tmp_path):
         path = _written(tmp_path, value)
         assert not is_token_mixture(path)
         assert DatasetMixer.from_yaml(path).validate_mixture()["is_valid"]
+    with pytest.raises(ConfigError, match="has no unit and is a mixture of texts; one of a run says unit: tokens"):
+        read_token_mixture(_written(tmp_path, texts))
     assert not is_token_mixture(tmp_path / "corpus")
     assert is_token_mixture(_written(tmp_path, {"unit": "tokens", "datasets": []}))
 

@@ -127,7 +127,7 @@ def faults_of(kind: type[SpecT], value: Any) -> list[str]:
     try:
         TypeAdapter(kind).validate_python(value)
     except ValidationError as error:
-        return [_fault(detail) for detail in error.errors()]
+        return _faults(error)
     return []
 
 
@@ -136,8 +136,7 @@ def as_spec(kind: type[SpecT], value: Any, name: str) -> SpecT:
     try:
         return TypeAdapter(kind).validate_python(value)
     except ValidationError as error:
-        faults = "; ".join(_fault(detail) for detail in error.errors())
-        raise ConfigError(f"{name}: {faults}") from None
+        raise ConfigError(f"{name}: {'; '.join(_faults(error))}") from None
 
 
 def read_config(path: str | Path) -> Any:
@@ -191,11 +190,26 @@ def nearest(name: str, known: list[str]) -> str:
     return f"did you mean {matches[0]!r}?" if matches else f"known: {', '.join(known)}"
 
 
+def _faults(error: ValidationError) -> list[str]:
+    """A line each. A list whose parts are faulty is not too short besides, as pydantic 2.14 finds: it drops them."""
+    details = error.errors()
+    return [
+        _fault(detail)
+        for detail in details
+        if detail["type"] != "too_short" or not any(_is_within(each["loc"], detail["loc"]) for each in details)
+    ]
+
+
+def _is_within(place: tuple[Any, ...], outer: tuple[Any, ...]) -> bool:
+    return len(place) > len(outer) and place[: len(outer)] == outer
+
+
+_KINDS = {"model_type": "write keys with values, as name: value", "tuple_type": "write a list"}
+
+
 def _fault(detail: Any) -> str:
     place = ".".join(str(part) for part in detail["loc"])
-    message = detail["msg"].removeprefix("Value error, ")
-    if detail["type"] == "model_type":
-        message = "Input should be an object, such as {key: value}"  # pydantic's own names our class
+    message = _KINDS.get(detail["type"], detail["msg"].removeprefix("Value error, "))
     shown = detail["input"]
     value = f" (got {shown!r})" if isinstance(shown, str | int | float | bool) and repr(shown) not in message else ""
     return f"{place}: {message}{value}" if place else f"{message}{value}"

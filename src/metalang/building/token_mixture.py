@@ -52,7 +52,7 @@ def _as_end(value: Any) -> Any:
 class MixturePart(Spec):
     """A source of a mixture: a `corpus` folder, a text `source` with its filters, or a `domain` file of `num_token`.
 
-    `mix_ratio`: its share of the tokens wherever a stage says nothing else; `max_epochs`: how often it may be read.
+    `mix_ratio`: its share of the tokens where there are no stages; `max_epochs`: how often it may be read.
     """
 
     name: str = Field(pattern=r"^[A-Za-z0-9_-]+$")
@@ -74,8 +74,9 @@ class MixturePart(Spec):
             raise ValueError(f"{self.name} has {' and '.join(kinds) or 'none'} of corpus, source, domain; give one")
         if (self.num_token is not None) != (kinds == ["domain"]):
             raise ValueError(f"{self.name}: num_token goes with domain, and a domain needs it, such as 20M")
-        if (self.filters or self.max_samples) and kinds != ["source"]:
-            raise ValueError(f"{self.name}: filters and max_samples are of a text source")
+        of_text = [key for key in ("text_field", "sample_by", "filters", "max_samples") if key in self.model_fields_set]
+        if of_text and kinds != ["source"]:
+            raise ValueError(f"{self.name}: {of_text[0]} is of a text source, and {kinds[0]} is none; leave it out")
         return self
 
 
@@ -171,6 +172,10 @@ def is_token_mixture(path: str | Path) -> bool:
 def read_token_mixture(path: str | Path) -> TokenMixture:
     """The mixture of a run that a file describes. Raises ConfigError with every fault of it."""
     value = read_config(path)
+    if isinstance(value, dict) and "unit" not in value:
+        raise ConfigError(
+            f"{path} has no unit and is a mixture of texts; one of a run says unit: tokens (docs/order.md)"
+        )
     if faults := faults_of(TokenMixture, value):
         raise ConfigError(f"{path}: {'; '.join(faults)}")
     return as_spec(TokenMixture, value, str(path))
