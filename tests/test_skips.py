@@ -8,10 +8,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from metalang.corpus import Documents, ShardWriter, write_manifest
-from metalang.errors import ConfigError, MismatchError
+from metalang.errors import ConfigError, CorpusError, MismatchError
 from metalang.ids import IdSpace
 from metalang.mixing import Plan, Reading, Source, Stage
-from metalang.mixing.reading import leave_out
+from metalang.mixing.reading import leave_out, read_run
 from metalang.mixing.skips import SkippedDocument, SkippedSteps, continued, parse_steps, read_documents, unpredict
 
 MODEL = IdSpace(text_size=1000, meta_size=0, eos_id=2, tokenizer="toy")
@@ -190,8 +190,6 @@ def test_counts_are_those_of_the_windows_that_are_read(tmp_path):
 
 
 def test_a_reading_is_made_again_from_its_record(tmp_path):
-    from metalang.mixing.reading import read_run
-
     reading = _reading(tmp_path, ["9-11"])
     (tmp_path / "run.json").write_text(json.dumps({"plan": reading.record()}))
     again = read_run(tmp_path, 30)
@@ -199,3 +197,10 @@ def test_a_reading_is_made_again_from_its_record(tmp_path):
     ids, predicted, _ = reading.plan.read(reading.windows(range(120)))
     same_ids, same_predicted, _ = again.plan.read(again.windows(range(120)))
     assert (ids == same_ids).all() and (predicted == same_predicted).all()
+
+
+@pytest.mark.parametrize("written", [[], {"plan": 3}, {"plan": {}}, {"plan": {"max_length": 8}}])
+def test_a_record_that_was_changed_by_hand_is_refused(tmp_path, written):
+    (tmp_path / "run.json").write_text(json.dumps(written))
+    with pytest.raises((ConfigError, CorpusError), match=r"run\.json holds no plan|the plan of .*run\.json is damaged"):
+        read_run(tmp_path, 1)

@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from metalang.errors import ConfigError, MismatchError
+from metalang.errors import ConfigError, CorpusError, MismatchError
 from metalang.files import read_json
 from metalang.ids import IdSpace
 from metalang.mixing.plan import Plan, Stage
@@ -25,6 +25,7 @@ from metalang.mixing.step_sizes import StepSizes, read_step_sizes
 from metalang.mixing.stream import Stream
 
 RUN_FILE = "run.json"
+_KEYS = ("max_length", "seed", "windows_per_step", "num_steps", "ids", "tokenizer", "sources", "stages", "skipped")
 
 
 @dataclass(frozen=True)
@@ -123,14 +124,21 @@ def leave_out(sources: Sequence[Source | Stream], documents: Sequence[SkippedDoc
 def read_run(folder: str | Path, step: int) -> Reading:
     """What the run in an output folder reads, as it was at `step`.
 
-    Raises ConfigError for a step that it has not and for streams, MismatchError for a corpus that has changed since.
+    Raises ConfigError for a step that it has not and for streams, CorpusError for a run.json without its plan,
+    MismatchError for a corpus that has changed since.
     """
     path = Path(folder) / RUN_FILE
     if not path.is_file():
         raise ConfigError(f"{folder} is no run: it has no {RUN_FILE}; give the --output_dir of one")
-    record = read_json(path).get("plan")
+    settings = read_json(path)
+    record = settings.get("plan") if isinstance(settings, dict) else None
     if record is None:
         raise ConfigError(f"{path} holds no plan: the run read rows of a file, or is of an earlier version")
+    missing = [key for key in _KEYS if not isinstance(record, dict) or key not in record]
+    if missing:
+        raise CorpusError(
+            f"the plan of {path} is damaged: it has no {missing[0]}; put back the file that the run wrote"
+        )
     if not 1 <= step <= record["num_steps"]:
         raise ConfigError(f"--step {step} is none of the run in {folder}; give 1 to {record['num_steps']}")
     ids = IdSpace(**record["ids"])
