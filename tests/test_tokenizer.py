@@ -235,6 +235,8 @@ def test_whatever_ids_depend_on_changes_the_fingerprint():
 
 def test_meta_tokens_stand_behind_the_text_ids(model):
     tokenizer = load_tokenizer(str(model))
+    with pytest.raises(ConfigError, match="--num_meta_lang_tokens 1,000,000,000,000 is more than a tokenizer holds"):
+        tokenizer.with_meta_tokens(10**12)
     larger = tokenizer.with_meta_tokens(10032)
     assert larger.hf.convert_tokens_to_ids(["<meta_lang_0>", "<meta_lang_10031>"]) == [420, 10451]
     assert larger.id_space.of_symbols([3, 10031, 2]).tolist() == [423, 10451, 2]

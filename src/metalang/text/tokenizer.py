@@ -22,6 +22,7 @@ _FORMS = "a Hugging Face tokenizer folder, a tokenizer.json, a SentencePiece .mo
 _KNOWN_EOS = ("<|endoftext|>", "</s>", "<eos>", "<|end_of_text|>", "[EOS]", "[SEP]")
 _HUB_FILES = ["tokenizer*", "*.model", "vocab*", "merges.txt", "special_tokens_map.json", "added_tokens.json"]
 _HUB_FILES += ["config.json"]
+_MOST_META_TOKENS = 2**20  # a quarter of them take 4 s; without a bound a slip of the hand takes all memory
 _UNKNOWN_CHARACTER = "\U000f0000"
 _MEND_EOS = (
     'put {"eos_token": "ITS TOKEN"} into tokenizer_config.json beside its tokenizer.json, and give that folder '
@@ -94,6 +95,10 @@ class TextTokenizer:
             raise ConfigError(
                 f"tokenizer {self.name!r} holds {self.num_meta_lang_tokens:,} meta-language tokens and is asked for "
                 f"{count:,}; set --num_meta_lang_tokens {self.num_meta_lang_tokens}, or take a tokenizer without them"
+            )
+        if count > _MOST_META_TOKENS:
+            raise ConfigError(
+                f"--num_meta_lang_tokens {count:,} is more than a tokenizer holds; give {_MOST_META_TOKENS:,} at most"
             )
         hf = copy.deepcopy(self.hf)
         tokens = [AddedToken(meta_token(symbol), normalized=False, special=True) for symbol in range(count)]
