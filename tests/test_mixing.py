@@ -232,6 +232,10 @@ def test_the_model_gets_room_for_the_symbols_of_all_corpora(tmp_path):
     assert model_ids(TEXT, folders) == IdSpace(text_size=1000, meta_size=60, eos_id=2, tokenizer="toy")
 
 
+def test_an_empty_path_is_a_folder_without_a_corpus():
+    assert named_paths([""]) == (("source", ""),)
+
+
 def test_equal_names_are_refused():
     with pytest.raises(ConfigError, match="2 sources called 'wiki'; tell them apart by NAME=PATH"):
         named_paths(["/a/wiki", "/b/wiki"])

@@ -305,7 +305,8 @@ class Plan:
                 raise ConfigError(f"stage {number} has no until, and others follow it; say where it ends")
             if stage.until is not None and stage.until <= begin:
                 raise ConfigError(
-                    f"stage {number} ends at window {stage.until:,} and begins at {begin:,}; it needs one at least"
+                    f"stage {number} ends at window {stage.until:,} and begins at {begin:,}; it needs one at least: "
+                    "give stages in their order, each with a larger until than the one before"
                 )
             begin = stage.until or begin
 

@@ -43,7 +43,7 @@ def _named_path(text: str) -> tuple[str, str]:
     name, equals, path = text.partition("=")
     if equals and _NAME.fullmatch(name):
         return name, path
-    parts = Path(text).parts
+    parts = Path(text).parts or (".",)
     last = parts[-2] if len(parts) > 1 and parts[-1] in _SPLITS else parts[-1]
     derived = last.split(".")[0] or text
     return re.sub(r"[^A-Za-z0-9_-]+", "_", derived).strip("_") or "source", text
