@@ -133,13 +133,13 @@ def test_the_same_masks_and_losses_come_however_a_batch_is_cut(data, tmp_path):
         assert _values(tmp_path / name, "eval_held_out_loss") == pytest.approx(bound, abs=2e-5)
 
 
-def test_an_encoder_decoder_learns_to_say_what_it_read(data, tmp_path):
-    batch = ("--per_device_train_batch_size", "64", "--max_steps", "300")
-    evaluated = ("--eval_on_start", "--eval_strategy", "steps", "--eval_steps", "300")
+def test_an_encoder_decoder_learns_to_turn_strings_round(data, tmp_path):
+    batch = ("--per_device_train_batch_size", "64", "--max_steps", "600")
+    evaluated = ("--eval_on_start", "--eval_strategy", "steps", "--eval_steps", "600")
     pretrain(parse_arguments(_seq2seq(data, tmp_path / "run", *batch, *evaluated)))
     first, last = _values(tmp_path / "run", "eval_held_out_loss")
     assert first > 4.0
-    assert last < 0.8  # who does not read must guess 2.5 symbols of 32 in 3.5 ids: log(32) * 2.5 / 3.5 = 2.48
+    assert last < 0.3  # who does not read must guess 2.5 symbols of 32 in 3.5 ids: log(32) * 2.5 / 3.5 = 2.48
     tokenizer = load_tokenizer(f"{data}/tokenizer").with_meta_tokens(64)
     pairs = open_pairs(f"{data}/reverse_held_out", tokenizer.id_space, max_length=16)
     model = AutoModelForSeq2SeqLM.from_pretrained(tmp_path / "run")
@@ -147,7 +147,7 @@ def test_an_encoder_decoder_learns_to_say_what_it_read(data, tmp_path):
     for pair in (pairs[index] for index in range(40)):
         said = model.generate(torch.from_numpy(pair.source)[None], max_new_tokens=8, do_sample=False)[0, 1:].tolist()
         right += said[: len(pair.target)] == pair.target.tolist()
-    assert right >= 10  # by chance, none: a string is one of 1,024 or 32,768
+    assert right >= 30  # by chance, none: a string is one of 1,024 or 32,768
 
 
 def test_a_document_is_cut_where_it_begins_to_be_predicted(data):
