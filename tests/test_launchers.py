@@ -7,17 +7,23 @@ from pathlib import Path
 
 import pytest
 
+from metalang.domains import read_domain
 from metalang.specs import read_config
 from metalang.training.config import parse_arguments
 from metalang.training.deepspeed_json import check_deepspeed_json
 
 ROOT = Path(__file__).parents[1]
-LAUNCHERS = sorted(set((ROOT / "scripts/launch").glob("[!_]*.sh")) - {ROOT / "scripts/launch/demo.sh"})
-ABLATED = {"--num_meta_lang_tokens", "--data_paths", "--data_ratios", "--output_dir", "--run_name"}
+LAUNCHERS = sorted(path for path in (ROOT / "scripts/launch").glob("[!_]*.sh") if path.stem not in ("demo", "slurm"))
+ON_DOMAINS = ["identity", "set", "k-dyck", "k-shuffle-dyck", "lime", "eca-110", "nca", "fbm", "shuffled", "iid"]
+OUTPUT = {"--output_dir", "--run_name"}
+ABLATED = {"--num_meta_lang_tokens", "--data_paths", "--data_ratios", *OUTPUT}
 
 
 def dry_run(launcher: str | Path, *arguments: str, **environment: str) -> subprocess.CompletedProcess:
-    names = ("INCLUDE", "NUM_GPUS", "HOSTFILE", "MASTER_PORT", "DATA_DIR", "MODEL_DIR", "DEMO_DIR")
+    names = (
+        *("INCLUDE", "NUM_GPUS", "HOSTFILE", "NODE_RANK", "MASTER_ADDR", "MASTER_PORT", "DATA_DIR", "DOMAIN_TOKENS"),
+        *("DOMAIN_STEPS", "RUNS", "SEEDS", "DEMO_DIR"),
+    )
     kept = {name: value for name, value in os.environ.items() if name not in names}
     return subprocess.run(
         [ROOT / "scripts/launch" / launcher, *arguments],
@@ -28,12 +34,19 @@ def dry_run(launcher: str | Path, *arguments: str, **environment: str) -> subpro
     )
 
 
-def flags(command: str) -> dict[str, list[str]]:
-    """Flags of train/pretrain.py with their values."""
+def runs(printed: str) -> list[list[str]]:
+    """The words behind train/pretrain.py of each run that a dry run prints."""
+    return [
+        shlex.split(behind) for line in printed.splitlines() if (behind := line.partition(" train/pretrain.py ")[2])
+    ]
+
+
+def flags(printed: str) -> dict[str, list[str]]:
+    """Flags of the last run with their values; of a flag that stands twice, those that win."""
     found: dict[str, list[str]] = {}
-    for word in shlex.split(command.partition(" train/pretrain.py ")[2]):
+    for word in runs(printed)[-1]:
         if word.startswith("--"):
-            values = found.setdefault(word, [])
+            values = found[word] = []
         else:
             values.append(word)
     return found
@@ -86,17 +99,94 @@ def test_the_identity_launcher_differs_from_the_baseline_in_what_its_question_na
 @pytest.mark.parametrize("launcher", LAUNCHERS, ids=lambda launcher: launcher.stem)
 def test_pretrain_reads_the_flags_of_every_launcher(launcher, monkeypatch):
     monkeypatch.chdir(ROOT)
-    command = dry_run(launcher, "--use_cpu", "True").stdout
-    settings = parse_arguments(shlex.split(command.partition(" train/pretrain.py ")[2]))
-    assert settings.run.run_name == launcher.stem
-    assert (settings.run.max_steps, settings.data.max_length, settings.model.random_initialize) == (10_000, 1024, True)
+    parsed = [parse_arguments(words) for words in runs(dry_run(launcher, "--use_cpu", "True").stdout)]
+    assert parsed[-1].run.run_name == launcher.stem
+    assert [settings.run.run_name for settings in parsed[:-1]] in ([], [f"{launcher.stem}-domain"])
+    assert {settings.data.max_length for settings in parsed} == {1024}
 
 
 @pytest.mark.parametrize("launcher", LAUNCHERS, ids=lambda launcher: launcher.stem)
-def test_every_launcher_opens_with_its_question(launcher):
+def test_every_launcher_is_its_question_and_at_most_ten_lines(launcher):
     lines = launcher.read_text().splitlines()
+    assert len(lines) <= 10
     assert lines[1].startswith("# ")
     assert "?" in lines[1]
+
+
+@pytest.mark.parametrize("name", ON_DOMAINS)
+def test_half_of_the_tokens_or_the_first_weights_are_all_that_a_domain_changes(name):
+    baseline = flags(dry_run("pythia-14m-openwebtext.sh").stdout)
+    mixed = dry_run(f"pythia-14m-{name}.sh").stdout
+    first = dry_run(f"pythia-14m-{name}-first.sh").stdout
+    assert _differing(baseline, flags(mixed)) == ABLATED
+    assert _differing(baseline, flags(first)) == {"--init_from", "--transfer", "--embeddings", *OUTPUT}
+    (corpus,) = {flags(mixed)["--data_paths"][1], runs(first)[0][runs(first)[0].index("--data_paths") + 1]}
+    made = shlex.split(mixed.splitlines()[0])
+    assert made[:2] == ["python", "data_tools/synthesize.py"] == shlex.split(first.splitlines()[0])[:2]
+    assert corpus == f"{made[made.index('--output_dir') + 1]}/train"
+    domain = read_domain(ROOT / made[made.index("--data_config") + 1])
+    for words in (runs(mixed)[0], runs(first)[0]):
+        assert words[words.index("--num_meta_lang_tokens") + 1] == str(domain.num_symbols)
+
+
+def _differing(one: dict[str, list[str]], other: dict[str, list[str]]) -> set[str]:
+    return {flag for flag in one.keys() | other.keys() if one.get(flag) != other.get(flag)}
+
+
+def test_pre_pretraining_is_a_run_on_the_domain_and_one_on_text_that_begins_with_its_weights():
+    done = dry_run("pythia-14m-k-dyck-first.sh", "--bf16", "False", RUNS="/r", DATA_DIR="/d", DOMAIN_STEPS="7")
+    first, text = runs(done.stdout)
+    assert first[-14:] == [
+        *("--data_paths", "/d/k_dyck/train", "--data_ratios", "1", "--bf16", "False"),
+        *("--nl_eval_data_path", "/d/k_dyck/validation", "--max_steps", "7"),
+        *("--output_dir", "/r/pythia-14m-k-dyck-first-domain", "--run_name", "pythia-14m-k-dyck-first-domain"),
+    ]
+    assert flags(done.stdout)["--init_from"] == ["/r/pythia-14m-k-dyck-first-domain"]
+    assert flags(done.stdout)["--max_steps"] == ["10000"]
+    assert text[-2:] == ["--bf16", "False"]
+
+
+@pytest.mark.parametrize(("name", "control"), [("shuffled", "shuffled"), ("iid", "iid_unigram")])
+def test_a_control_reads_the_rows_of_k_shuffle_dyck_without_their_structure(name, control):
+    made = dry_run(f"pythia-14m-{name}-first.sh", DATA_DIR="/d", DOMAIN_TOKENS="5M").stdout.splitlines()[0]
+    assert made == (
+        "python data_tools/synthesize.py --num_token 5M --split_ratio 0.999 0.001 0 --data_config "
+        f"configs/domains/k_shuffle_dyck.json --control {control} --output_dir /d/k_shuffle_dyck-{control}"
+    )
+
+
+def test_corpora_that_are_there_are_not_made(tmp_path):
+    (tmp_path / "k_dyck/train").mkdir(parents=True)
+    (tmp_path / "k_dyck/train/manifest.json").write_text("{}")
+    printed = dry_run("pythia-14m-k-dyck.sh", DATA_DIR=str(tmp_path)).stdout
+    assert len(printed.splitlines()) == len(runs(printed)) == 1
+
+
+def test_seeds_run_one_after_another_in_folders_of_their_own():
+    printed = dry_run("pythia-14m-openwebtext.sh", RUNS="/r", SEEDS="3 0").stdout
+    assert [words[-2:] for words in runs(printed)] == [["--seed", "3"], ["--seed", "0"]]
+    assert [words[words.index("--output_dir") + 1] for words in runs(printed)] == [
+        "/r/pythia-14m-openwebtext/seed-3",
+        "/r/pythia-14m-openwebtext/seed-0",
+    ]
+    assert flags(printed)["--run_name"] == ["pythia-14m-openwebtext-seed-0"]
+
+
+def test_a_seed_of_pre_pretraining_begins_with_the_weights_of_that_seed():
+    printed = dry_run("pythia-14m-k-dyck-first.sh", RUNS="/r", SEEDS="1 2").stdout
+    assert len(runs(printed)) == 4
+    assert flags(printed)["--init_from"] == ["/r/pythia-14m-k-dyck-first-domain/seed-2"]
+    assert runs(printed)[2][-4:] == [
+        *("--output_dir", "/r/pythia-14m-k-dyck-first-domain/seed-2"),
+        *("--run_name", "pythia-14m-k-dyck-first-seed-2-domain"),
+    ]
+
+
+def test_a_machine_without_ssh_is_told_its_place():
+    place = {"HOSTFILE": "hosts", "NODE_RANK": "1", "MASTER_ADDR": "10.0.0.1", "MASTER_PORT": "5"}
+    assert dry_run("pythia-14m-openwebtext.sh", **place).stdout.startswith(
+        "deepspeed --hostfile hosts --no_ssh --master_addr 10.0.0.1 --node_rank 1 --master_port 5 train/pretrain.py "
+    )
 
 
 @pytest.mark.parametrize(
@@ -123,6 +213,15 @@ def test_include_is_written_out_for_deepspeed(include, expanded):
             "INCLUDE: '7-0' in 'localhost:7-0' is no range of slots; write localhost:0-7, or localhost:0-3,6\n",
         ),
         ({"INCLUDE": "0-1", "NUM_GPUS": "2"}, "pythia-14m-openwebtext: set INCLUDE or NUM_GPUS, not both\n"),
+        ({"NODE_RANK": "1"}, "pythia-14m-openwebtext: NODE_RANK needs HOSTFILE and MASTER_ADDR\n"),
+        (
+            {"NODE_RANK": "1", "HOSTFILE": "hosts", "MASTER_ADDR": "node1"},
+            "pythia-14m-openwebtext: NODE_RANK needs a MASTER_PORT, the same on all machines\n",
+        ),
+        (
+            {"SEEDS": "0,1"},
+            "pythia-14m-openwebtext: SEEDS: '0,1' is no seed; write numbers and spaces, such as \"0 1 2\"\n",
+        ),
     ],
 )
 def test_a_bad_placement_is_refused_in_one_line(environment, message):
@@ -133,7 +232,7 @@ def test_a_bad_placement_is_refused_in_one_line(environment, message):
 def test_folders_hosts_and_more_flags_reach_the_command():
     done = dry_run(
         *("pythia-14m-openwebtext.sh", "--max_steps", "20"),
-        **{"HOSTFILE": "my hosts", "NUM_GPUS": "2", "MASTER_PORT": "1", "DATA_DIR": "/d", "MODEL_DIR": "/m"},
+        **{"HOSTFILE": "my hosts", "NUM_GPUS": "2", "MASTER_PORT": "1", "DATA_DIR": "/d", "RUNS": "/m"},
     )
     assert done.stdout.startswith("deepspeed --hostfile 'my hosts' --num_gpus 2 --master_port 1 train/pretrain.py ")
     assert done.stdout.endswith(" --data_paths /d/openwebtext --data_ratios 1 --max_steps 20\n")

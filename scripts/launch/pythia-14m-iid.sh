@@ -1,0 +1,5 @@
+#!/usr/bin/env bash
+# What is left of pythia-14m-k-shuffle-dyck.sh if its symbols are independent, as frequent as they were?
+source "$(dirname "${BASH_SOURCE[0]}")/_common.sh"
+
+launch_mixed k_shuffle_dyck:iid_unigram 160 "$@"
