@@ -13,7 +13,9 @@ from metalang.training.config import parse_arguments
 from metalang.training.deepspeed_json import check_deepspeed_json
 
 ROOT = Path(__file__).parents[1]
-LAUNCHERS = sorted(path for path in (ROOT / "scripts/launch").glob("[!_]*.sh") if path.stem not in ("demo", "comparison", "slurm"))
+LAUNCHERS = sorted(
+    path for path in (ROOT / "scripts/launch").glob("[!_]*.sh") if path.stem not in ("demo", "comparison", "slurm")
+)
 ON_DOMAINS = ["identity", "set", "k-dyck", "k-shuffle-dyck", "lime", "eca-110", "nca", "fbm", "shuffled", "iid"]
 OUTPUT = {"--output_dir", "--run_name"}
 ABLATED = {"--num_meta_lang_tokens", "--data_paths", "--data_ratios", *OUTPUT}

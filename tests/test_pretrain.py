@@ -141,6 +141,11 @@ def test_without_a_key_wandb_tracks_offline_and_the_run_says_where(whole):
     assert f"wandb: {run.parent}" in whole[1]
 
 
+def test_a_run_leaves_no_shared_memory_behind(whole):
+    port = 29_700 + os.getpid() % 200  # DeepSpeed names its buffers by it
+    assert list(Path("/dev/shm").glob(f"deepspeed_allreduce_buffer_*_{port}_*")) == []
+
+
 def test_raw_text_is_tokenized_once_beside_the_run_and_reused(whole):
     (corpus,) = (whole[0].parent / "tokenized").iterdir()
     assert json.loads((corpus / "manifest.json").read_text())["num_documents"] == 60

@@ -1,6 +1,8 @@
 """What all ranks do together: wait, and agree."""
 
+import os
 from collections.abc import Callable
+from pathlib import Path
 from typing import TypeVar
 
 import torch.distributed as dist
@@ -19,6 +21,17 @@ def wait_for_all() -> None:
     """Returns once every rank has come here."""
     if dist.is_initialized():
         dist.barrier()
+
+
+def forget_shared_buffers() -> None:
+    """Takes the name from this rank's buffer of DeepSpeed's shared memory, once all ranks have it open.
+
+    DeepSpeed 0.19 makes one of 69 MB for each CPU rank and never removes it: after 300 runs no memory was left.
+    """
+    wait_for_all()
+    place = (os.environ.get(name, "") for name in ("MASTER_ADDR", "MASTER_PORT", "RANK"))
+    name = "_".join(("deepspeed_allreduce_buffer", str(os.getuid()), *place))
+    (Path("/dev/shm") / name).unlink(missing_ok=True)
 
 
 def agreed(decide: Callable[[], _Decision]) -> _Decision:
