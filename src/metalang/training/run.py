@@ -29,7 +29,7 @@ from metalang.training.health import Health
 from metalang.training.model import build_model
 from metalang.training.objectives import objective_of
 from metalang.training.provenance import code_version, spec_hashes
-from metalang.training.ranks import agreed, forget_shared_buffers
+from metalang.training.ranks import agreed
 from metalang.training.report import banner, beginning, summary
 from metalang.training.sampling import Sampler
 from metalang.training.schedule import schedule_lines
@@ -48,7 +48,6 @@ def pretrain(settings: Settings) -> int:
     Gives the exit code: 0, or 85 for a run that was asked to stop and can go on.
     """
     run = settings.run
-    forget_shared_buffers()
     if settings.dry.dry_run:
         dry_run(settings, _tokenizer(settings))
         return 0

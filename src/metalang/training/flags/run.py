@@ -10,6 +10,7 @@ from transformers.trainer_utils import SaveStrategy
 
 from metalang.errors import ConfigError
 from metalang.training.deepspeed_json import check_deepspeed_json
+from metalang.training.ranks import forget_shared_buffers
 from metalang.training.trackers import require_trackers
 
 _MAX_SEED = 2**32 - 1  # numpy's
@@ -64,6 +65,7 @@ class RunArguments(TrainingArguments):
         if self.deepspeed and self.use_cpu and torch.distributed.is_initialized():
             # transformers 5.23 tells DeepSpeed of the ranks on GPUs only; ZeRO-3 asks for them when a model is made.
             deepspeed.init_distributed(dist_backend="gloo", auto_mpi_discovery=False, verbose=False)
+        forget_shared_buffers()
 
     def _check_sizes(self) -> None:
         if self.max_steps < 1:
