@@ -171,9 +171,11 @@ def test_a_full_disk_ends_a_run_with_one_line_and_keeps_the_older_checkpoint(dat
 # The launcher that a shell starts.
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, pytest.param(signal.SIGUSR1, marks=pytest.mark.long)])
+@pytest.mark.parametrize(
+    "number", [signal.SIGTERM, pytest.param(signal.SIGUSR1, marks=pytest.mark.long)], ids=["SIGTERM", "SIGUSR1"]
+)
 def test_a_signal_to_the_shell_launcher_stops_the_run_with_a_checkpoint_and_exit_code_85(data, tmp_path, number):
-    flags = " ".join(_flags(data, tmp_path / "run", "--max_steps", "100000", "--save_steps", "100000"))
+    flags = " ".join(_flags(data, tmp_path / "run", "--max_steps", "7000", "--save_steps", "7000"))
     launcher = tmp_path / "launcher.sh"
     launcher.write_text(f"#!/usr/bin/env bash\nsource {ROOT}/scripts/launch/_common.sh\npretrain {flags}\n")
     running = subprocess.Popen(
@@ -183,8 +185,9 @@ def test_a_signal_to_the_shell_launcher_stops_the_run_with_a_checkpoint_and_exit
         stderr=subprocess.STDOUT,
         text=True,
     )
+    before = []
     lines = iter(running.stdout.readline, "")
-    assert any(line.startswith("step 2/") for line in lines)
+    assert any(before.append(line) or line.startswith("step 2/") for line in lines), "".join(before)[-3000:]
     family = psutil.Process(running.pid).children(recursive=True)
     running.send_signal(number)
     printed = "".join(lines)

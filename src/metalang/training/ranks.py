@@ -2,10 +2,12 @@
 
 import os
 from collections.abc import Callable
+from datetime import timedelta
 from pathlib import Path
 from typing import TypeVar
 
 import torch.distributed as dist
+from torch.distributed import distributed_c10d
 
 from metalang.errors import MetalangError
 
@@ -32,6 +34,17 @@ def forget_shared_buffers() -> None:
     place = (os.environ.get(name, "") for name in ("MASTER_ADDR", "MASTER_PORT", "RANK"))
     name = "_".join(("deepspeed_allreduce_buffer", str(os.getuid()), *place))
     (Path("/dev/shm") / name).unlink(missing_ok=True)
+
+
+def wait_at_most(timeout: timedelta) -> None:
+    """Bounds what a rank waits for the others in every process group there is.
+
+    DeepSpeed 0.19 makes groups of its own with torch's default of 30 minutes, whatever --ddp_timeout says; torch 2.13
+    changes that of a group that is there by private names only.
+    """
+    if dist.is_initialized():
+        for group in list(distributed_c10d._world.pg_map):
+            distributed_c10d._set_pg_timeout(timeout, group)
 
 
 def agreed(decide: Callable[[], _Decision]) -> _Decision:

@@ -6,6 +6,7 @@ import torch
 import torch.distributed as dist
 from transformers import TrainerCallback, TrainerState, TrainingArguments
 
+from metalang.training.ranks import wait_at_most
 from metalang.training.stopping import asked
 
 
@@ -18,6 +19,10 @@ class StopTogether(TrainerCallback):
     def __init__(self) -> None:
         self.step: int | None = None
         self._shared: torch.Tensor | None = None
+
+    def on_train_begin(self, args: TrainingArguments, state: TrainerState, control: Any, **kwargs: Any) -> None:
+        """Has --ddp_timeout hold for the process groups of DeepSpeed too, which are there by now."""
+        wait_at_most(args.ddp_timeout_delta)
 
     def on_step_end(self, args: TrainingArguments, state: TrainerState, control: Any, **kwargs: Any) -> None:
         """Stops behind an evaluation that is due, or shares."""
