@@ -1,0 +1,113 @@
+"""Manifests of checkpoints, what a change of their files leads to, and which old ones go."""
+
+import os
+import signal
+import subprocess
+import sys
+
+import pytest
+import torch
+
+from metalang.errors import MetalangError, MismatchError
+from metalang.training.checkpoints import newest_complete
+from metalang.training.environment import told_of_lost_ranks
+from metalang.training.manifest import fault_of, publish, remove, write_manifest
+from metalang.training.probe import Probe
+from metalang.training.saving import _drop_old
+
+
+def _checkpoint(folder, step):
+    checkpoint = folder / f"checkpoint-{step}"
+    (checkpoint / "global_step").mkdir(parents=True)
+    (checkpoint / "global_step/states.pt").write_bytes(b"weights")
+    (checkpoint / "trainer_state.json").write_bytes(b"{}")
+    write_manifest(checkpoint, {"ranks": 2})
+    return checkpoint
+
+
+def test_every_flipped_bit_of_a_checkpoint_is_found(tmp_path):
+    checkpoint = _checkpoint(tmp_path, 5)
+    assert fault_of(checkpoint) is None
+    for name, fault in (
+        ("global_step/states.pt", "global_step/states.pt has changed: its sha256 is "),
+        ("trainer_state.json", "trainer_state.json has changed: its sha256 is "),
+        ("complete.json", "its complete.json is damaged, or of an earlier version"),
+    ):
+        content = (checkpoint / name).read_bytes()
+        for bit in range(8 * len(content)):
+            changed = bytearray(content)
+            changed[bit // 8] ^= 1 << bit % 8
+            (checkpoint / name).write_bytes(changed)
+            assert fault_of(checkpoint).startswith(fault)
+        (checkpoint / name).write_bytes(content)
+    assert fault_of(checkpoint) is None
+
+
+def test_a_checkpoint_takes_the_place_of_a_broken_one(tmp_path):
+    (_checkpoint(tmp_path, 5) / "trainer_state.json").unlink()
+    publish(_checkpoint(tmp_path / "aside", 5), tmp_path / "checkpoint-5")
+    assert newest_complete(tmp_path) == tmp_path / "checkpoint-5"
+    assert list((tmp_path / "aside").iterdir()) == []
+
+
+def test_a_checkpoint_whose_removal_is_killed_is_no_longer_complete(tmp_path):
+    checkpoint = _checkpoint(tmp_path, 5)
+    program = (
+        "import os, shutil, signal, sys; from pathlib import Path; from metalang.training.manifest import remove\n"
+        "sys.addaudithook(lambda event, _: event == 'shutil.rmtree' and os.kill(os.getpid(), signal.SIGKILL))\n"
+        "remove(Path(sys.argv[1]))"
+    )
+    assert subprocess.run([sys.executable, "-c", program, checkpoint]).returncode == -signal.SIGKILL
+    assert sorted(os.listdir(checkpoint)) == ["global_step", "trainer_state.json"]
+    assert fault_of(checkpoint) == "it has no complete.json, so it was not written to its end"
+    remove(checkpoint)
+    assert not checkpoint.exists()
+
+
+def test_old_checkpoints_go_but_for_the_best_and_only_when_the_newest_is_as_written(tmp_path, caplog):
+    for step in (2, 4, 6, 8, 10):
+        _checkpoint(tmp_path, step)
+    (tmp_path / "checkpoint-10/trainer_state.json").write_text("[]")
+    _drop_old(tmp_path, 3, best=None)
+    assert len(list(tmp_path.iterdir())) == 5
+    assert "checkpoint-10 is damaged (trainer_state.json has changed" in caplog.text
+    (tmp_path / "checkpoint-10/trainer_state.json").write_text("{}")
+    _drop_old(tmp_path, None, best=None)
+    assert len(list(tmp_path.iterdir())) == 5
+    _drop_old(tmp_path, 3, best=str(tmp_path / "checkpoint-2"))
+    assert sorted(os.listdir(tmp_path)) == ["checkpoint-10", "checkpoint-2", "checkpoint-8"]
+
+
+def _probe(folder, losses):
+    probe = Probe()
+    probe.take({"input_ids": torch.arange(12).reshape(6, 2), "labels": torch.arange(12).reshape(6, 2)})
+    probe.take({"input_ids": torch.zeros(6, 2, dtype=torch.long)})
+    probe.write(folder, torch.tensor(losses))
+    return Probe.of(folder)
+
+
+def test_a_probe_holds_the_first_four_windows_and_wants_its_losses_bit_for_bit(tmp_path):
+    probe = _probe(tmp_path, [100.0, 200.0, 300.0, 400.0])
+    assert probe.inputs["input_ids"].tolist() == [[0, 1], [2, 3], [4, 5], [6, 7]]
+    probe.require(torch.tensor([100.0, 200.0, 300.0, 400.0]), tmp_path)
+    for other in ([100.0, 200.0, 300.0, 400.00003], [100.0, 200.0, 300.0, float("nan")]):
+        with pytest.raises(MismatchError, match=r"is not the one that .* was written from: its windows lose 100\.0000"):
+            probe.require(torch.tensor(other), tmp_path)
+
+
+def test_on_other_hardware_losses_of_a_probe_may_be_off_by_a_five_hundredth(tmp_path, caplog):
+    probe = _probe(tmp_path, [100.0, 200.0])
+    probe._made_on["ranks"] = "4"
+    probe.require(torch.tensor([100.19, 200.0]), tmp_path)
+    assert "losses are off by up to 1.9e-03 of those in" in caplog.text and "ranks 4 then, 1 now" in caplog.text
+    with pytest.raises(MismatchError):
+        probe.require(torch.tensor([100.21, 200.0]), tmp_path)
+
+
+def test_a_lost_rank_is_told_in_our_words_and_other_errors_are_let_through(monkeypatch):
+    monkeypatch.setattr("metalang.training.environment._PATIENCE_SECONDS", 0)
+    with pytest.raises(MetalangError, match=r"another rank has ended; start the same command again"):
+        with told_of_lost_ranks():
+            raise RuntimeError("[gloo/transport/tcp/pair.cc:538] Connection closed by peer [127.0.0.1]:2481")
+    with pytest.raises(RuntimeError, match="shapes differ"), told_of_lost_ranks():
+        raise RuntimeError("shapes differ")
