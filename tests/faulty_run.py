@@ -2,7 +2,7 @@
 
 RANK sends SIGNAL to WHOM (rank0, rank1, launcher, runner, all or self) at WHEN:
 
-    step:N    in the N-th step of this process            eval:N    in the N-th batch of an evaluation
+    step:N    in the N-th step of this process            eval:N    in the N-th evaluation, behind its batches
     half:NAME a file of that name was half written by torch.save or safetensors (the rest never is)
     open:NAME a file of that name is opened to be written, in Python
     name:NAME a file or folder gets that name             drop:NAME a file of that name is removed
@@ -117,4 +117,5 @@ def on_event(kind, which, strike):
     sys.addaudithook(heard)
 
 
-main()
+if __name__ == "__main__":
+    main()
