@@ -24,7 +24,8 @@ from metalang.training.evaluation.answers import answer_batch, answers_of, exact
 from metalang.training.evaluation.text_bytes import is_text, num_text_bytes
 from metalang.training.flags import ModelArguments
 from metalang.training.model import build_model
-from metalang.training.objectives import causal
+from metalang.training.objectives.causal import Causal
+from metalang.training.objectives.token_loss import TokenLoss
 from metalang.training.trainer import MetalangTrainer
 
 TINY = str(Path(__file__).parents[1] / "configs/models/tiny.json")
@@ -65,7 +66,7 @@ def _model(tokenizer, seed=1):
 def _trainer(tmp_path, tokenizer, sources, model, *more):
     answers = {"identity": answers_of(sources["identity"].corpus, count=20, longest=32)}
     return MetalangTrainer(
-        objective=causal,
+        objective=Causal(),
         tokens_per_step=256,
         measures=Measures(tokenizer.id_space, text_bytes={"text": 2340}, answers=answers),
         model=model,
@@ -148,10 +149,10 @@ def test_rows_of_several_domains_keep_their_marks_and_controls_have_no_answers(t
 def _learn(model, answers, ids, steps):
     """Trains on the answers alone until they are learned, or for so many steps."""
     batch = answer_batch(answers, ids, behind_eos=True)
-    optimizer = torch.optim.AdamW(model.parameters(), lr=3e-3)
+    optimizer, token_loss = torch.optim.AdamW(model.parameters(), lr=3e-3), TokenLoss(model)
     for _ in range(steps):
         optimizer.zero_grad()
-        causal.loss(model(input_ids=batch["input_ids"]), batch["labels"]).backward()
+        token_loss(model, *Causal().prepare(batch, step=None)).total.backward()
         optimizer.step()
 
 

@@ -24,7 +24,8 @@ from metalang.training.evaluation.answers import answer_batch, answers_of
 from metalang.training.evaluation.stopping import EarlyStopping
 from metalang.training.flags import ModelArguments, SampleArguments
 from metalang.training.model import build_model
-from metalang.training.objectives import causal
+from metalang.training.objectives.causal import Causal
+from metalang.training.objectives.token_loss import TokenLoss
 from metalang.training.provenance import code_version
 from metalang.training.sampling import Sampler
 from metalang.training.trackers import require_trackers
@@ -84,10 +85,10 @@ def test_a_model_that_has_learned_a_function_answers_its_rows(tokenizer, answers
     model, sampler = _model(tokenizer), _sampler(tokenizer, answers, sample_prompts=[])
     fresh = sampler.samples(model, 0)
     batch = answer_batch(answers, tokenizer.id_space, behind_eos=True)
-    optimizer = torch.optim.AdamW(model.parameters(), lr=3e-3)
+    optimizer, token_loss = torch.optim.AdamW(model.parameters(), lr=3e-3), TokenLoss(model)
     for _ in range(60):
         optimizer.zero_grad()
-        causal.loss(model(input_ids=batch["input_ids"]), batch["labels"]).backward()
+        token_loss(model, *Causal().prepare(batch, step=None)).total.backward()
         optimizer.step()
     learned = sampler.samples(model, 60)
     assert [sample.text == sample.expected for sample in fresh] == [False, False]
