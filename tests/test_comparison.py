@@ -70,6 +70,17 @@ def test_runs_that_differ_in_their_seed_alone_are_one_group(runs):
     assert [(each.flag, each.aspect) for each in differences(base, dyck)] == [("corpora", "the data")]
 
 
+def test_seeds_that_each_begin_with_a_run_of_their_own_seed_are_one_group(runs):
+    for seed in (0, 1):
+        _run(runs / f"then/seed-{seed}", (4.0, 2.0, 1.5), seed=seed, init_from=f"runs/dyck/seed-{seed}")
+    _run(runs / "other", (4.0, 2.0, 1.5), seed=2, init_from="runs/shuffled/seed-2")
+    base, then, other = _groups(runs / "base", runs / "then", runs / "other")
+    assert [(group.name, len(group.runs)) for group in (then, other)] == [("then", 2), ("other", 1)]
+    assert [(each.flag, each.baseline, each.other) for each in differences(base, then)] == [
+        ("init_from", None, "runs/dyck")
+    ]
+
+
 def test_tokens_are_counted_until_the_baselines_final_loss_with_and_without_artificial_ones(runs):
     """The baseline ends at 2.1 behind 200 tokens; the other is there behind 100, of which 50 are artificial."""
     base, dyck = _groups(runs / "base", runs / "dyck")

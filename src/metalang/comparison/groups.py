@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from metalang.comparison.curves import Curve, curve, mean_curve
-from metalang.comparison.runs import Run
+from metalang.comparison.runs import Run, without_seed
 from metalang.errors import ConfigError
 
 _NAMES = {"output_dir", "run_name", "seed", "data_seed", "resume_training", "config", "log_dir", "project"}
@@ -18,6 +18,9 @@ _HABITS = {
     "hard_stop", "sample_steps", "sample_prompts", "skip_memory_metrics", "include_num_input_tokens_seen",
 }  # fmt: skip
 """Flags that change neither a token nor a weight."""
+
+_BEGINNINGS = ("init_from", "branch_from")
+"""Flags that name an earlier run, which each seed may have of its own."""
 
 _DATA = {
     "data_paths", "data_ratios", "data_config", "prepared_data", "num_meta_lang_tokens", "corpora", "streaming",
@@ -91,8 +94,9 @@ def differences(baseline: Group, other: Group) -> list[Difference]:
 
 
 def _config(run: Run) -> dict[str, Any]:
-    """The flags of a run; its corpora by their content, wherever they lay."""
+    """The flags of a run; its corpora by their content, wherever they lay; the runs it began with without their seed."""
     flags = {flag: value for flag, value in run.flags.items() if flag not in _NAMES}
+    flags |= {flag: without_seed(flags[flag]) for flag in _BEGINNINGS if flags.get(flag)}
     if run.corpora:
         flags.pop("data_paths", None)
         flags = {"corpora": dict(run.corpora), **flags}

@@ -85,12 +85,18 @@ def _baseline(groups: Sequence[Group], wanted: str) -> Group:
 
 
 def _shared_metrics(groups: Sequence[Group]) -> list[str]:
-    """What at least two groups logged (all of it, where there is one group), in the order of their logs."""
+    """What at least two groups logged (all of it, where there is one group), in the order of their logs.
+
+    The loss of all sources together is left out where there is one source.
+    """
     found: dict[str, int] = {}
     for group in groups:
         for name in dict.fromkeys(name for run in group.runs for name in run.metrics):
             found[name] = found.get(name, 0) + 1
-    return [name for name, count in found.items() if count > 1 or len(groups) == 1]
+    evaluated = [name for name in found if name.startswith("eval_") and name != "eval_loss"]
+    trained = [name for name in found if name.startswith("loss_")]
+    idle = {total for total, parts in (("eval_loss", evaluated), ("loss", trained)) if len(parts) == 1}
+    return [name for name, count in found.items() if (count > 1 or len(groups) == 1) and name not in idle]
 
 
 def _metric(groups: Sequence[Group], wanted: str | None) -> str:

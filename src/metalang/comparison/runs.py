@@ -14,7 +14,7 @@ FORMS = (
     "wandb:ENTITY/PROJECT/RUN"
 )
 _STATE = "trainer_state.json"
-_SEED = re.compile(r"[-_/ ]*seed[-_= ]?\d+$")
+_SEED = re.compile(r"[-_/ ]*seed[-_= ]?\d+(?=/|$)")
 
 
 @dataclass(frozen=True)
@@ -43,7 +43,7 @@ class Run:
         >>> Run("dyck/seed-2", {}, {}, {}, ()).stem
         'dyck'
         """
-        return _SEED.sub("", self.name) or self.name
+        return without_seed(self.name)
 
     @property
     def metrics(self) -> tuple[str, ...]:
@@ -51,6 +51,15 @@ class Run:
         keys = dict.fromkeys(key for log in self.logs for key in log)
         evaluated = [key for key in keys if key.startswith("eval_") and key.endswith("_loss")]
         return (*evaluated, *(key for key in keys if key == "loss" or key.startswith("loss_")))
+
+
+def without_seed(name: str) -> str:
+    """The name of a run, or its place, as runs of all seeds have it.
+
+    >>> without_seed("runs/dyck/seed-2"), without_seed("runs/dyck-seed1/checkpoint-50"), without_seed("seed-2")
+    ('runs/dyck', 'runs/dyck/checkpoint-50', 'seed-2')
+    """
+    return _SEED.sub("", name.rstrip("/")) or name
 
 
 def read_runs(places: Sequence[str]) -> list[Run]:
