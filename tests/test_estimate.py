@@ -87,7 +87,7 @@ def test_a_stage_of_zero_shares_out_more_than_the_one_before():
     assert states[2] == (weights, weights // 8, shared // 8)
     assert states[3] == (weights // 8 + 4 * 6_438_912, weights // 8, shared // 8)
     assert [row.buckets for row in rows] == [0, 10**9, 2 * 10**9, 0]
-    assert {row.logits for row in rows} == {4 * 128 * 1024 * 50_304 + 12 * 2**27}
+    assert {row.logits for row in rows} == {2 * 128 * 1024 * 128 + 4 * 128 * 50_304 + 12 * 2**28}
     assert {row.activations for row in rows} == {34 * 128 * 1024 * 128 * 6}
 
 
@@ -131,8 +131,8 @@ def test_a_dry_run_tells_what_a_run_costs_makes_two_steps_and_leaves_nothing(tok
     assert done.returncode == 0, done.stderr[-3000:]
     for line in (
         "model      14,067,712 parameters: embedding 6,438,912, head 6,438,912, body 1,189,888",
-        "ZeRO-2   31.17 GiB: parameters 0.03, gradients 0.00, optimizer 0.03, buckets 1.86, ",
-        "activations 3.19, logits 26.06",
+        "ZeRO-2   8.16 GiB: parameters 0.03, gradients 0.00, optimizer 0.03, buckets 1.86, ",
+        "activations 3.19, logits 3.06",
         "work       55,209,984 FLOPs a token (6 N + 12 L H Q T, head counted), 5.79e+17 FLOPs in all",
         "length     10,485,760,000 tokens",
         "dry run    done; no data were read, and nothing is left behind",
@@ -141,6 +141,30 @@ def test_a_dry_run_tells_what_a_run_costs_makes_two_steps_and_leaves_nothing(tok
     (steps,) = re.findall(r"steps      2, a window of 128 on each of 2 ranks on cpu, .*: loss (.*), (.*)", done.stdout)
     assert all(10.5 < float(loss) < 11.2 for loss in steps)  # log(50,304) = 10.83
     assert not any("run" in path.name for path in tmp_path.iterdir())
+
+
+@pytest.mark.slow
+def test_a_dry_run_of_masked_diffusion_masks(tokenizer, tmp_path):
+    done = _alone(tokenizer, tmp_path, "--model_name_or_path", "configs/models/demo.json", "masked_diffusion")
+    assert done.returncode == 0, done.stderr[-3000:]
+    assert re.search(r"steps      2, a window of 128 on each of 1 rank on cpu, .*: loss \d", done.stdout)
+
+
+def test_a_dry_run_has_no_formula_for_an_encoder_decoder(tokenizer, tmp_path):
+    done = _alone(tokenizer, tmp_path, "--model_name_or_path", "configs/models/tiny-t5.json", "seq2seq")
+    assert done.returncode != 0
+    message = "--dry_run True has no formula for the cost of an encoder-decoder; leave it out and try --max_steps 2"
+    assert done.stderr.strip().splitlines()[-1] == f"pretrain: {message}"
+
+
+def _alone(tokenizer, folder, *more):
+    command = [
+        sys.executable, "train/pretrain.py", "--tokenizer_name", str(tokenizer), "--num_meta_lang_tokens", "0",
+        "--random_initialize", "True", "--output_dir", str(folder / "run"), "--data_paths", "not-there",
+        "--data_ratios", "1", "--use_cpu", "True", "--max_steps", "10", "--report_to", "none", "--dry_run", "True",
+        "--save_strategy", "no", "--max_length", "128", *more[:-1], "--architecture", more[-1],
+    ]  # fmt: skip
+    return subprocess.run(command, cwd=Path(__file__).parents[1], capture_output=True, text=True, timeout=600)
 
 
 @pytest.mark.parametrize(

@@ -94,7 +94,7 @@ def differences(baseline: Group, other: Group) -> list[Difference]:
 
 
 def _config(run: Run) -> dict[str, Any]:
-    """The flags of a run; its corpora by their content, wherever they lay; the runs it began with without their seed."""
+    """The flags of a run; corpora by their content, wherever they lay; the runs it began with without their seed."""
     flags = {flag: value for flag, value in run.flags.items() if flag not in _NAMES}
     flags |= {flag: without_seed(flags[flag]) for flag in _BEGINNINGS if flags.get(flag)}
     if run.corpora:

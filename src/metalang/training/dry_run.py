@@ -2,6 +2,7 @@
 
 import tempfile
 import time
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -9,15 +10,18 @@ from torch.utils.data import Dataset
 from transformers import default_data_collator
 from transformers.trainer_utils import IntervalStrategy, SaveStrategy
 
-from metalang.errors import MetalangError
+from metalang.errors import ConfigError, MetalangError
 from metalang.sizes import format_size
 from metalang.text.tokenizer import TextTokenizer
 from metalang.training.config import Settings
+from metalang.training.diffusion.noise import EvaluationNoise
+from metalang.training.diffusion.windows import NoisyWindows
 from metalang.training.elastic import tell_deepspeed
 from metalang.training.estimate import PEAK_FLOPS, Memory, flops_per_token, hours, memory, model_size
 from metalang.training.flags import RunArguments
-from metalang.training.model import build_model
-from metalang.training.objectives import OBJECTIVES
+from metalang.training.model import build_model, mask_id_of
+from metalang.training.objectives import objective_of
+from metalang.training.objectives.output_layer import why_not_fused
 from metalang.training.trainer import MetalangTrainer
 
 _STEPS, _LENGTH = 2, 128
@@ -26,6 +30,10 @@ _STEPS, _LENGTH = 2, 128
 def dry_run(settings: Settings, tokenizer: TextTokenizer) -> None:
     """Prints what the run would cost, makes two steps of its model on random ids, and leaves nothing behind."""
     run = settings.run
+    if settings.model.architecture == "seq2seq":
+        raise ConfigError(
+            "--dry_run True has no formula for the cost of an encoder-decoder; leave it out and try --max_steps 2"
+        )
     gpus = settings.dry.dry_run_gpus or run.world_size
     windows, number_bytes = run.per_device_train_batch_size, 2 if run.bf16 or run.fp16 else 4
     tokens = windows * run.gradient_accumulation_steps * gpus * settings.data.max_length * run.max_steps
@@ -33,6 +41,7 @@ def dry_run(settings: Settings, tokenizer: TextTokenizer) -> None:
         _shorten(run, folder)
         model = build_model(settings.model, tokenizer, seed=run.seed, max_length=settings.data.max_length)
         sizes = {"gpus": gpus, "windows": windows, "length": settings.data.max_length, "number_bytes": number_bytes}
+        sizes["is_fused"] = why_not_fused(model) is None
         if run.process_index == 0:
             print("\n".join(estimates(model.config, tokens=tokens, mfu=settings.dry.dry_run_mfu, **sizes)), flush=True)
         lines = _two_steps(settings, model, tokenizer)
@@ -40,18 +49,19 @@ def dry_run(settings: Settings, tokenizer: TextTokenizer) -> None:
         print("\n".join([*lines, "dry run    done; no data were read, and nothing is left behind"]), flush=True)
 
 
-def estimates(config: Any, *, tokens: int, mfu: float, gpus: int, windows: int, length: int, number_bytes: int) -> list:
-    """Lines that tell the size of a model, the memory of a GPU at each stage of ZeRO, and the time of a run."""
+def estimates(config: Any, *, tokens: int, mfu: float, gpus: int, length: int, **sizes: Any) -> list[str]:
+    """Lines that tell the size of a model, the memory of a GPU at each stage of ZeRO, and the time of a run.
+
+    `sizes` are those of `estimate.memory`: `windows`, `number_bytes`, `is_fused`.
+    """
     size, flops = model_size(config), flops_per_token(config, length)
+    what = f"{sizes['windows']} windows of {length} at a time, {8 * sizes['number_bytes']} bits"
     rows = {
-        stage: memory(
-            config, stage=stage, gpus=gpus, windows=windows, length=length, number_bytes=number_bytes
-        )
-        for stage in range(4)
+        stage: memory(config, stage=stage, gpus=gpus, length=length, **sizes) for stage in range(4)
     }  # fmt: skip
     return [
         f"model      {size.total:,} parameters: embedding {size.embedding:,}, head {size.head:,}, body {size.body:,}",
-        f"memory     of each of {gpus} GPUs, {windows} windows of {length} at a time, {8 * number_bytes} bits:",
+        f"memory     of each of {gpus} GPUs, {what}:",
         *(f"  ZeRO-{stage}   {_parts(row)}" for stage, row in rows.items()),
         f"work       {flops:,} FLOPs a token (6 N + 12 L H Q T, head counted), {flops * tokens:.3g} FLOPs in all",
         f"length     {tokens:,} tokens ({format_size(tokens)})",
@@ -97,15 +107,21 @@ class _RandomWindows(Dataset):
     def __getitem__(self, index: int) -> dict[str, torch.Tensor]:
         return {"input_ids": self._ids[index, :-1], "labels": self._ids[index, 1:]}
 
+    def __getitems__(self, indices: Sequence[int]) -> list[dict[str, torch.Tensor]]:
+        return [self[index] for index in indices]
+
 
 def _two_steps(settings: Settings, model: Any, tokenizer: TextTokenizer) -> list[str]:
     run, length = settings.run, min(settings.data.max_length, _LENGTH)
+    windows: Dataset = _RandomWindows(run.windows_per_step * _STEPS, length, tokenizer.text_size)
+    if settings.model.architecture == "masked_diffusion":
+        windows = NoisyWindows(windows, EvaluationNoise(), mask_id_of(tokenizer))
     trainer = MetalangTrainer(
-        objective=OBJECTIVES[settings.model.architecture],
+        objective=objective_of(settings),
         tokens_per_step=run.windows_per_step * length,
         model=model,
         args=run,
-        train_dataset=_RandomWindows(run.windows_per_step * _STEPS, length, tokenizer.text_size),
+        train_dataset=windows,
         data_collator=default_data_collator,
     )
     begun = time.perf_counter()

@@ -105,7 +105,16 @@ class Memory:
         return self.parameters + self.gradients + self.optimizer + self.buckets + self.activations + self.logits
 
 
-def memory(config: PretrainedConfig, *, stage: int, gpus: int, windows: int, length: int, number_bytes: int) -> Memory:
+def memory(
+    config: PretrainedConfig,
+    *,
+    stage: int,
+    gpus: int,
+    windows: int,
+    length: int,
+    number_bytes: int,
+    is_fused: bool = True,
+) -> Memory:
     """Memory of a GPU that trains on `windows` of `length` at a time under ZeRO-`stage` over `gpus`.
 
     `number_bytes`: 2 in bf16 and fp16, 4 in float32. Parameters and gradients have that size, and the optimizer a copy
@@ -128,7 +137,7 @@ def memory(config: PretrainedConfig, *, stage: int, gpus: int, windows: int, len
         optimizer=optimizer,
         buckets=_BUCKETS[stage] * _BUCKET_NUMBERS * number_bytes,
         activations=activation_bytes(config, windows=windows, length=length, number_bytes=number_bytes),
-        logits=logit_bytes(windows * length * size.head_rows, number_bytes),
+        logits=loss_bytes(windows * length, size.head_rows, size.width, number_bytes, is_fused=is_fused),
     )
 
 
@@ -147,12 +156,18 @@ def activation_bytes(config: PretrainedConfig, *, windows: int, length: int, num
     return 17 * number_bytes * windows * length * config.hidden_size * config.num_hidden_layers
 
 
-def logit_bytes(num_logits: int, number_bytes: int) -> int:
-    """Logits and their gradient, and a chunk of at most 2**27 of them three times in float32 (`cross_entropy`).
+def loss_bytes(num_rows: int, num_ids: int, width: int, number_bytes: int, *, is_fused: bool) -> int:
+    """What the loss of `num_rows` predictions of one of `num_ids` takes at its peak.
 
-    >>> logit_bytes(128 * 1024 * 50304, 2) / 2**30
-    26.0625
+    Fused (`objectives/fused.py`): the gradients of what the output layer reads and, in float32, of its weights, and a
+    chunk of at most 2**28 logits in 12 bytes each. Else all logits, their gradient, and a chunk in float32.
+
+    >>> [round(loss_bytes(128 * 1024, 50304, 128, 2, is_fused=fused) / 2**30, 2) for fused in (True, False)]
+    [3.06, 26.06]
     """
+    num_logits = num_rows * num_ids
+    if is_fused:
+        return number_bytes * num_rows * width + 4 * num_ids * width + 12 * min(num_logits, 2**28)
     return 2 * number_bytes * num_logits + 3 * 4 * min(num_logits, 2**27)
 
 
