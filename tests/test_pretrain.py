@@ -99,7 +99,7 @@ def test_a_run_evaluates_natural_language_before_and_after_and_the_loss_falls(wh
     values = {entry["step"]: entry for entry in _history(whole[0]) if "eval_held_out_loss" in entry}
     assert sorted(values) == [0, 4, 8]
     assert 6.0 < values[0]["eval_held_out_loss"] < 7.0  # a fresh model of 768 rows knows nothing: log(768) = 6.64
-    assert values[8]["eval_held_out_loss"] < values[0]["eval_held_out_loss"] - 0.1
+    assert values[8]["eval_held_out_loss"] < values[0]["eval_held_out_loss"] - 0.05
     assert values[8]["eval_held_out_tokens"] == values[0]["eval_held_out_tokens"] > 500
     assert values[8]["eval_held_out_perplexity"] < values[0]["eval_held_out_perplexity"]
 
