@@ -1,6 +1,9 @@
 PYTHON ?= python3
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 
+# A process for each core, modules of tests as they are free; those that start DeepSpeed's ranks go one by one.
+QUICK_TESTS := pytest -m "not slow and not long" --numprocesses auto --dist loadfile
+
 .DEFAULT_GOAL := help
 .PHONY: help install demo test test-long test-faults test-interop test-slurm check docs bench-domains bench-data bench-text bench-order bench-train clean
 
@@ -17,7 +20,8 @@ demo: install ## from raw text to a small trained model, in minutes, under demo/
 	scripts/launch/demo.sh
 
 test: install ## all tests but the long ones, DeepSpeed's runs included
-	pytest -m "not long"
+	$(QUICK_TESTS)
+	pytest -m "slow and not long"
 
 test-long: install ## the tests that take minutes: builds killed at a hundred moments
 	pytest -m long
@@ -38,7 +42,7 @@ test-slurm: install ## builds as real Slurm jobs, on a cluster of this machine (
 check: install ## what to run before a commit: format, lint, quick tests
 	ruff format --check .
 	ruff check .
-	pytest -m "not slow and not long"
+	$(QUICK_TESTS)
 
 docs: install ## write docs/domains.md from the docstrings, and the JSON schema of all specs
 	python data_tools/domains.py document > docs/domains.md

@@ -70,6 +70,7 @@ setup(
             "hypothesis>=6.100",
             "jsonschema>=4.20",
             "pytest>=8.0",
+            "pytest-xdist>=3.6",
             "ruff>=0.12",
             "trl>=1.14",
         ]
