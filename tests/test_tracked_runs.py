@@ -3,6 +3,7 @@
 import hashlib
 import json
 import os
+import random
 import shutil
 import socket
 import subprocess
@@ -20,6 +21,9 @@ from metalang.tracked import read_records, read_wandb
 ROOT = Path(__file__).parents[1]
 DEEPSPEED = str(Path(sys.executable).parent / "deepspeed")
 LENGTHS = {"min": 8, "max": 20}
+WORDS = (
+    "The class statement number of a name is executed bound to value object by call function returns its list string"
+).split()
 
 pytestmark = pytest.mark.slow
 
@@ -28,9 +32,12 @@ pytestmark = pytest.mark.slow
 def data(tmp_path_factory):
     """A tokenizer; text and a function to train on; other text of 60 lines and other rows of it to evaluate on."""
     folder = tmp_path_factory.mktemp("data")
-    train_tokenizer([TextSource("pydoc:")], vocab_size=600, output_dir=folder / "tokenizer")
-    build = TextBuild(TextSource("pydoc:"), str(folder / "tokenizer"), split="train", validation_ratio=0.1)
-    build_corpus(build, folder / "english")
+    draw = random.Random(0)
+    texts = (" ".join(draw.choices(WORDS, k=12)) + "." for _ in range(1000))
+    (folder / "text.jsonl").write_text("".join(json.dumps({"text": text}) + "\n" for text in texts))
+    text = TextSource(str(folder / "text.jsonl"))
+    train_tokenizer([text], vocab_size=300, output_dir=folder / "tokenizer")
+    build_corpus(TextBuild(text, str(folder / "tokenizer")), folder / "english")
     identity = Identity(vocabulary={"size": 50}, sequence_length=LENGTHS)
     build_corpus(domain_build(identity, num_token=20_000), folder / "identity")
     build_corpus(domain_build(identity, num_token=600, seed=1), folder / "copies")
@@ -63,7 +70,7 @@ def _run(data, output, *more, ranks=2):
 
 
 _TRACKED = (
-    "--max_steps", "12", "--learning_rate", "2", "--lr_scheduler_type", "constant_with_warmup", "--warmup_steps", "400",
+    "--max_steps", "12", "--learning_rate", "10", "--lr_scheduler_type", "constant_with_warmup", "--warmup_steps", "400",
     "--eval_strategy", "steps", "--eval_steps", "2", "--save_strategy", "steps", "--save_steps", "2",
     "--load_best_model_at_end", "True", "--early_stopping_patience", "2", "--per_device_eval_batch_size", "3",
 )  # fmt: skip
