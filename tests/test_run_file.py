@@ -19,6 +19,7 @@ from metalang.training.run_file import file_flags, with_file
 
 ROOT = Path(__file__).parents[1]
 TINY = str(ROOT / "configs/runs/tiny.yaml")
+_SHIPPED = Path(TINY).read_text()
 SEED = """
 model: {hidden_dim: 256, num_layers: 6, vocab_size: 50257}
 data: {train_path: train.dat, val_path: validation.dat, batch_size: 4, num_workers: 0, max_length: 1024}
@@ -50,7 +51,7 @@ def _file(tmp_path, text):
 def test_a_file_of_sections_is_the_flags_that_it_means(tmp_path):
     words = file_flags([_file(tmp_path, SEED)])
     assert words == [
-        "--data_ratios", "1", "--eval_strategy", "steps", "--curriculum", "importance",
+        "--data_ratios", "1", "--eval_strategy", "steps",
         "--hidden_size", "256", "--num_hidden_layers", "6", "--vocab_size", "50257",
         "--data_paths", "train.dat", "--nl_eval_data_path", "validation.dat",
         "--per_device_train_batch_size", "4", "--dataloader_num_workers", "0", "--max_length", "1024",
@@ -74,6 +75,20 @@ def test_the_shipped_file_gives_the_flags_of_a_small_run_and_the_command_line_wi
     assert settings.record()["file"] == {"config": TINY}
 
 
+def test_a_curriculum_section_says_what_a_curriculum_is_and_a_flag_asks_for_one(tmp_path):
+    """The shipped file may train a causal model; other numbers than its own reach the flags."""
+    command = ["--config", TINY, "--use_cpu", "True"]
+    shipped, asked = (parse_arguments([*command, *more]) for more in ((), ("--curriculum", "importance")))
+    assert (shipped.model.architecture, shipped.objective.curriculum) == ("causal", "none")
+    assert (asked.objective.curriculum, asked.objective.stage_1_end, asked.objective.stage_2_end) == (
+        "importance", 0.33, 0.66,
+    )  # fmt: skip
+    assert asked.objective.ranges == ((0.0, 0.4), (0.3, 0.7), (0.6, 1.0))
+    other = Path(TINY).read_text().replace("stage_1_end: 0.33", "stage_1_end: 0.25").replace("[0.3, 0.7]", "[0, 1]")
+    objective = parse_arguments([_file(tmp_path, other), "--use_cpu", "True"]).objective
+    assert (objective.stage_1_end, objective.ranges[1]) == (0.25, (0.0, 1.0))
+
+
 def test_values_of_a_file_are_words_of_a_command_line(tmp_path):
     text = "bf16: true\nseed: null\nrun: {data_paths: [a, b], lr_scheduler_kwargs: {num_cycles: 2}}\n"
     known = ["bf16", "seed", "data_paths", "lr_scheduler_kwargs"]
@@ -91,6 +106,8 @@ def test_values_of_a_file_are_words_of_a_command_line(tmp_path):
             r"has the key 'training\.total_stepz', which is no flag; did you mean 'total_st",
         ),
         ("curriculum: {stage_9_end: 5}", r"has the key 'curriculum\.stage_9_end', which is no flag"),
+        (_SHIPPED.replace("hard:", "hardest:"), "--importance_ranges hardest=0.6-1.0 is no range of a stage"),
+        (_SHIPPED.replace("[0.6, 1.0]", "[0.6]"), "--importance_ranges hard=0.6 is no range of a stage"),
         (
             "training: {total_steps: 5}\nmax_steps: 6",
             "says --max_steps twice, as 'training.total_steps' and as 'max_st",
@@ -102,7 +119,7 @@ def test_values_of_a_file_are_words_of_a_command_line(tmp_path):
 )
 def test_a_file_that_cannot_be_meant_is_refused_in_one_line(tmp_path, text, message):
     with pytest.raises(ConfigError, match=message):
-        parse_arguments([_file(tmp_path, text)])
+        parse_arguments([_file(tmp_path, text), "--use_cpu", "True"])
 
 
 def test_a_test_set_of_a_file_is_passed_over_with_a_word(tmp_path, caplog):

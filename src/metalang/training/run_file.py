@@ -3,7 +3,7 @@
 A key is the name of a flag. Keys may stand in sections, whose names are for the reader:
 
     data: {max_length: 1024}            --max_length 1024
-    curriculum: {stage_1_end: 0.33}     --stage_1_end 0.33
+    curriculum: {stage_1_end: 0.33}     --stage_1_end 0.33 (what a curriculum is; --curriculum importance asks for one)
 
 A list gives a flag with several values, null nothing, and a mapping
 
@@ -43,7 +43,6 @@ NAMES = {
 _OF_JSON = ("lr_scheduler_kwargs", "accelerator_config", "gradient_checkpointing_kwargs", "fsdp_config")
 _PASSED_OVER = {"data.test_path": "a test set is for when the training is over"}
 _IMPLIED = {
-    "curriculum.stage_1_end": ("--curriculum", "importance"),
     "data.train_path": ("--data_ratios", "1"),
     "training.eval_every_n_steps": ("--eval_strategy", "steps"),
 }
