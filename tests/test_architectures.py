@@ -46,7 +46,7 @@ def data(tmp_path_factory):
     texts = [TextSource(f"{folder}/{name}.txt") for name in ("text", "held_out")]
     train_tokenizer(texts, vocab_size=320, output_dir=folder / "tokenizer")  # pydoc: differs from Python to Python
     build_corpus(TextBuild(TextSource(f"{folder}/text.txt"), f"{folder}/tokenizer"), folder / "corpus")
-    for name, num_token, seed in (("train", 200_000, 0), ("held_out", 1_000, 1)):
+    for name, num_token, seed in (("train", 200_000, 0), ("held_out", 1_000, 1), ("other", 2_000, 2)):
         build_corpus(domain_build(REVERSE, num_token=num_token, seed=seed), folder / f"reverse_{name}")
     return folder
 
@@ -150,6 +150,21 @@ def test_an_encoder_decoder_learns_to_turn_strings_round(data, tmp_path):
         said = model.generate(torch.from_numpy(pair.source)[None], max_new_tokens=8, do_sample=False)[0, 1:].tolist()
         right += said[: len(pair.target)] == pair.target.tolist()
     assert right >= 30  # by chance, none: a string is one of 1,024 or 32,768
+
+
+@pytest.mark.parametrize(("architecture", "model"), [("masked_diffusion", "tiny"), ("seq2seq", "tiny-t5")])
+def test_a_run_begins_where_the_run_that_it_is_initialized_from_ended(data, tmp_path, architecture, model):
+    """Trained on symbols, then on something else: before its first step the second is as good as the first was."""
+    evaluated = ("--nl_eval_data_path", f"held_out={data}/reverse_held_out", "--max_length", "16", "--max_steps", "4")
+    common = (*evaluated, "--num_meta_lang_tokens", "64", "--per_device_train_batch_size", "16")
+    first = ("--data_paths", f"{data}/reverse_train", "--eval_strategy", "steps", "--eval_steps", "4")
+    other = f"{data}/{'text.txt' if architecture == 'masked_diffusion' else 'reverse_other'}"
+    then = ("--data_paths", other, "--eval_on_start", "--seed", "7", "--init_from", f"{tmp_path}/first")
+    pretrain(parse_arguments(_flags(data, tmp_path / "first", architecture, model, *common, *first)))
+    pretrain(parse_arguments(_flags(data, tmp_path / "then", architecture, model, *common, *then)))
+    (ended,), (began,) = (_values(tmp_path / name, "eval_held_out_loss") for name in ("first", "then"))
+    assert began == ended
+    assert ended < 5.8  # it has learned something: a fresh model of 512 rows has log(512) = 6.24
 
 
 def test_a_document_is_cut_where_it_begins_to_be_predicted(data):

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import torch
 from deepspeed.utils.zero_to_fp32 import get_fp32_state_dict_from_zero_checkpoint
-from transformers import AutoConfig, AutoModelForCausalLM, PretrainedConfig
+from transformers import AutoConfig, AutoModelForCausalLM, AutoModelForSeq2SeqLM, PretrainedConfig
 
 from metalang.errors import ConfigError
 from metalang.files import read_json
@@ -105,7 +105,8 @@ def _masters(checkpoint: Path) -> dict[str, torch.Tensor]:
 
 def _of_model(name: str, place: str, config: PretrainedConfig) -> tuple[dict[str, torch.Tensor], str]:
     with explained(f"--init_from {name} has no usable weights", f"give {_FORMS}"):
-        model, loading = AutoModelForCausalLM.from_pretrained(place, dtype=torch.float32, output_loading_info=True)
+        auto = AutoModelForSeq2SeqLM if config.is_encoder_decoder else AutoModelForCausalLM
+        model, loading = auto.from_pretrained(place, dtype=torch.float32, output_loading_info=True)
     if loading["missing_keys"]:
         raise ConfigError(
             f"--init_from {name} lacks {len(loading['missing_keys'])} weights, the first "

@@ -24,7 +24,7 @@ from metalang.errors import ConfigError
 from metalang.specs import nearest, read_config
 from metalang.text.names import first_line, local_path
 from metalang.text.tokenizer import TextTokenizer
-from metalang.training.diffusion.network import require_known, see_both_ways
+from metalang.training.diffusion.network import is_diffusion, require_known, see_both_ways
 from metalang.training.shape import reshape
 
 if TYPE_CHECKING:  # it imports DeepSpeed, which writes to stdout; train/generate.py needs neither
@@ -49,10 +49,10 @@ def build_model(
             f"give at most {positions}"
         )
     _require_architecture(arguments, config)
-    is_diffusion = arguments.architecture == "masked_diffusion"
+    with_mask = arguments.architecture == "masked_diffusion"
     build = _fresh if arguments.random_initialize else _loaded
-    model = build(arguments.model_name_or_path, config, padded_vocab_size(tokenizer, more=int(is_diffusion)), seed=seed)
-    if is_diffusion:
+    model = build(arguments.model_name_or_path, config, padded_vocab_size(tokenizer, more=int(with_mask)), seed=seed)
+    if with_mask:
         see_both_ways(model, mask_id_of(tokenizer))
     special = tokenizer.hf
     for each in (model.config, model.generation_config):
@@ -78,6 +78,12 @@ def _require_architecture(arguments: "ModelArguments", config: PretrainedConfig)
     """Raises ConfigError for a model that --architecture has no use for."""
     if arguments.architecture == "masked_diffusion":
         require_known(config)
+    elif is_diffusion(config):
+        raise ConfigError(
+            f"--architecture {arguments.architecture} would see what it has to predict: {arguments.model_name_or_path} "
+            "was trained by masked diffusion and sees both ways; set --architecture masked_diffusion, or name its "
+            "architecture and give its weights by --init_from"
+        )
     if config.is_encoder_decoder != (arguments.architecture == "seq2seq"):
         fit = "an encoder-decoder, such as configs/models/tiny-t5.json" if not config.is_encoder_decoder else "seq2seq"
         what = "--model_name_or_path" if not config.is_encoder_decoder else "--architecture"

@@ -8,10 +8,11 @@ tensor of that name, and nothing else of the earlier model is kept.
 from typing import Literal
 
 import torch
-from transformers import PreTrainedModel
+from transformers import PretrainedConfig, PreTrainedModel
 
 from metalang.errors import MismatchError
 from metalang.ids import IdSpace
+from metalang.training.diffusion.network import is_diffusion
 from metalang.training.earlier import Earlier
 from metalang.training.init import drawn
 from metalang.training.roles import embedding_names, roles_of, whole
@@ -20,6 +21,7 @@ Parts = Literal["all", "body", "attention", "mlp", "statistics"]
 Embeddings = Literal["keep", "mean", "fresh", "statistics"]
 
 _SIZES = ("hidden_size", "intermediate_size", "num_hidden_layers", "num_attention_heads", "num_key_value_heads")
+_OF_DECODERS = ("num_decoder_layers", "decoder_layers")  # T5's and BART's, beside those of the encoder
 _DEFAULTS: dict[Parts, Embeddings] = {"all": "keep", "statistics": "statistics"}
 
 
@@ -37,12 +39,14 @@ def transfer(
 ) -> tuple[str, ...]:
     """Puts weights of an earlier model into a fresh one, whose ids are `ids`; gives lines of the banner.
 
-    All ranks call it. `embeddings` None: "keep" for all, by statistics for statistics, else "fresh". Raises
-    MismatchError where the sizes differ.
+    All ranks call it. `embeddings` None: "keep" for all, by statistics for statistics, else "fresh". The row of a mask
+    is taken for the mask with "keep" and "mean", and fresh where the earlier model had none. Raises MismatchError where
+    the sizes differ.
     """
     _require_same_sizes(model, earlier)
     rows = embeddings or _DEFAULTS.get(parts, "fresh")
     before = earlier.ids() if rows in ("keep", "mean") else None
+    masks = _mask_of(earlier.config), _mask_of(model.config)
     ways = _ways(model, parts, rows)
     counts: dict[_Way, list[int]] = {}
     for name, parameter in model.named_parameters():
@@ -54,8 +58,15 @@ def transfer(
             elif way == "statistics":
                 parameter.copy_(_alike(parameter, _of(earlier, name), ("statistics", seed, name)))
             elif before is not None and way != "fresh":
-                parameter.copy_(_rows(parameter, _of(earlier, name), rows, ids, before))
-    return (f"first      {parts} of {earlier.origin}", *_lines(counts), *_row_lines(rows, ids, before))
+                table = _rows(parameter, _of(earlier, name), rows, ids, before)
+                parameter.copy_(_with_mask(table, parameter, _of(earlier, name), masks))
+    said = (*_lines(counts), *_row_lines(rows, ids, before), *_mask_lines(rows, masks))
+    return (f"first      {parts} of {earlier.origin}", *said)
+
+
+def _mask_of(config: PretrainedConfig) -> int | None:
+    """The id of the mask, None for a model that is none of masked diffusion."""
+    return config.mask_token_id if is_diffusion(config) else None
 
 
 def _ways(model: PreTrainedModel, parts: Parts, rows: Embeddings) -> dict[str, _Way]:
@@ -113,13 +124,26 @@ def _rows(
     return table
 
 
+def _with_mask(
+    table: torch.Tensor, fresh: torch.Tensor, earlier: torch.Tensor, masks: tuple[int | None, int | None]
+) -> torch.Tensor:
+    """An embedding (rows, width) with the earlier row of the mask, or a fresh one: there it was padding."""
+    then, now = masks
+    if now is None:
+        return table
+    table = table.clone()
+    table[now] = fresh[now] if then is None else earlier[then]
+    return table
+
+
 def _shared(ids: IdSpace, before: IdSpace) -> tuple[int, int]:
     return min(ids.text_size, before.text_size), min(ids.meta_size, before.meta_size)
 
 
 def _require_same_sizes(model: PreTrainedModel, earlier: Earlier) -> None:
     ours, theirs = model.config.to_dict(), earlier.config.to_dict()
-    for size in ("model_type", *_SIZES):
+    names = model.config.attribute_map  # hidden_size is d_model in T5, n_embd in GPT-2
+    for size in ("model_type", *(names.get(size, size) for size in _SIZES), *_OF_DECODERS):
         if ours.get(size) != theirs.get(size):
             raise MismatchError(
                 f"--init_from {earlier.place} has {size} {theirs.get(size)} and this model {ours.get(size)}; give "
@@ -144,3 +168,13 @@ def _row_lines(rows: Embeddings, ids: IdSpace, before: IdSpace | None) -> tuple[
     if ids.tokenizer != before.tokenizer:
         line += f"; text ids were those of another tokenizer ({before.tokenizer} then, {ids.tokenizer} now)"
     return (line,)
+
+
+def _mask_lines(rows: Embeddings, masks: tuple[int | None, int | None]) -> tuple[str, ...]:
+    """What became of the mask, and whether the earlier model saw what this one does."""
+    then, now = masks
+    if then is not None and now is not None:
+        return ("           row of the mask kept",) if rows in ("keep", "mean") else ()
+    if now is not None:
+        return ("           the earlier model had no mask, and saw only what stands before",)
+    return ("           the earlier model saw both ways, this one sees only what stands before",) if then else ()
