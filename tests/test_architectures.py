@@ -19,6 +19,7 @@ from metalang.text.sources import TextSource
 from metalang.text.tokenizer import load_tokenizer
 from metalang.text.train_tokenizer import train_tokenizer
 from metalang.training.architectures import feed
+from metalang.training.checkpoints import require_unchanged
 from metalang.training.config import parse_arguments
 from metalang.training.generation import continue_text
 from metalang.training.run import pretrain
@@ -78,6 +79,25 @@ def _history(output):
 
 def _values(output, key):
     return [entry[key] for entry in _history(output) if key in entry]
+
+
+def test_a_run_of_masked_diffusion_goes_on_with_its_curriculum_alone(data, tmp_path):
+    """Another one, or a causal run, is refused."""
+    tokenizer = load_tokenizer(f"{data}/tokenizer")
+
+    def masks(architecture, *more):
+        flags = _diffusion(data, tmp_path / "run", "--architecture", architecture, "--max_steps", "4", *more)
+        return feed(parse_arguments(flags), tokenizer, StepSizes(8), is_resumed=False).masks
+
+    asked = masks("masked_diffusion", "--curriculum", "importance")
+    assert asked == "importance easy=0.0-0.4 medium=0.3-0.7 hard=0.6-1.0 until 0.33 and 0.66"
+    checkpoint = tmp_path / "checkpoint-2"
+    checkpoint.mkdir()
+    (checkpoint / "complete.json").write_text(json.dumps({"unchanged": {"masks": asked}}))
+    require_unchanged(checkpoint, {"masks": masks("masked_diffusion", "--curriculum", "importance")})
+    for other, said in ((("masked_diffusion",), "every id alike"), (("causal",), "None")):
+        with pytest.raises(MismatchError, match=f"until 0.33 and 0.66 then, {said} now"):
+            require_unchanged(checkpoint, {"masks": masks(*other)})
 
 
 @pytest.fixture(scope="module")

@@ -74,6 +74,7 @@ def test_tiny_diffusion_learns_on_two_ranks_under_deepspeed(diffused):
     run, printed = diffused
     assert "tiny-diffusion, 2 ranks on cpu, fp32, DeepSpeed ZeRO-2" in printed
     assert "8 windows of 64 = 512 tokens a step" in printed
+    assert "masks      importance easy=0.0-0.4 medium=0.3-0.7 hard=0.6-1.0 until 0.33 and 0.66" in printed
     bound = _logged(run, "eval_held_out_loss")
     assert sorted(bound) == [0, 3, 6]
     assert 6.0 < bound[0] < 7.0  # a fresh model of 640 rows knows nothing: log(640) = 6.46

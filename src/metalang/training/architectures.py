@@ -15,6 +15,7 @@ from metalang.training.diffusion.importance import Curriculum, importance_of
 from metalang.training.diffusion.noise import EvaluationNoise, TrainingNoise
 from metalang.training.diffusion.windows import NoisyWindows
 from metalang.training.feed import Feed
+from metalang.training.flags import ObjectiveArguments
 from metalang.training.model import mask_id_of, pad_id_of
 from metalang.training.phases.order import RowOrder
 from metalang.training.seq2seq.batches import EvaluationPairs, RunPairs
@@ -76,7 +77,15 @@ def _noisy(data: Feed, settings: Settings) -> Feed:
         evaluation={
             name: NoisyWindows(dataset, EvaluationNoise(), mask_id) for name, dataset in data.evaluation.items()
         },
+        masks=_described(settings.objective),
     )
+
+
+def _described(objective: ObjectiveArguments) -> str:
+    if objective.curriculum == "none":
+        return "every id alike"
+    stages = " ".join(objective.importance_ranges)
+    return f"{objective.curriculum} {stages} until {objective.stage_1_end:g} and {objective.stage_2_end:g}"
 
 
 def _curriculum(data: Feed, settings: Settings) -> Curriculum:

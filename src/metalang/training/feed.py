@@ -33,7 +33,8 @@ class Feed:
     `tokens_per_step` is None where steps differ, and tokens are counted as they are read. `plan`: JSON of the order
     until a step. `contents`: a name for the content of each source that is trained on. `batch`, `amount`, `sources` and
     `left_out` are lines of the banner, `places` of the summary. `reading`: None where rows are read. `tokens_ahead`:
-    tokens read in steps of another size, more than `tokens_per_step` would have made of them.
+    tokens read in steps of another size, more than `tokens_per_step` would have made of them. `masks`: what decides
+    which ids are masked, None where none are.
     """
 
     tokenizer: TextTokenizer
@@ -50,6 +51,7 @@ class Feed:
     left_out: tuple[str, ...] = ()
     reading: Reading | None = None
     tokens_ahead: int = 0
+    masks: str | None = None
 
 
 def feed(settings: Settings, tokenizer: TextTokenizer, sizes: StepSizes, *, is_resumed: bool) -> Feed:

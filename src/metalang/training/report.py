@@ -37,6 +37,7 @@ def banner(settings: Settings, data: Feed, trainer: MetalangTrainer) -> str:
         f"schedule   {run.lr_scheduler_type.value}, peak {run.learning_rate:g}, "
         f"{run.get_warmup_steps(run.max_steps)} warm-up steps, {run.optim.value}",
         f"order      {data.order}, seed {run.order_seed}",
+        *([f"masks      {data.masks}"] if data.masks else []),
         *(f"source     {source}" for source in data.sources),
         *(f"left out   {part}" for part in data.left_out),
     ]

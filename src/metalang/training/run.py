@@ -63,7 +63,7 @@ def pretrain(settings: Settings) -> int:
     model = build_model(settings.model, tokenizer, seed=run.seed, max_length=settings.data.max_length)
 
     def unchanged(step: int) -> dict[str, Any]:
-        return {"plan": data.plan(step), "max_length": settings.data.max_length}
+        return {"plan": data.plan(step), "max_length": settings.data.max_length, "masks": data.masks}
 
     if checkpoint:
         require_unchanged(checkpoint, unchanged(step_of(checkpoint)), rebase_data=run.rebase_data)
