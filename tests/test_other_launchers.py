@@ -8,9 +8,12 @@ import sys
 from pathlib import Path
 
 import pytest
+import torch
+from transformers import AutoModelForCausalLM, AutoModelForSeq2SeqLM
 
 from metalang.text.sources import TextSource
 from metalang.text.train_tokenizer import train_tokenizer
+from metalang.training.earlier import read_earlier
 
 ROOT = Path(__file__).parents[1]
 BIN = Path(sys.executable).parent
@@ -44,6 +47,14 @@ def _logged(run, key):
 
 def _weights(run):
     return hashlib.sha256((run / "model.safetensors").read_bytes()).hexdigest()
+
+
+def _require_masters(run, model):
+    """--init_from gives the float32 weights of the last checkpoint, which are rounded in the model folder."""
+    earlier = read_earlier(str(run))
+    assert earlier.origin == f"float32 master weights of {run}/checkpoint-6"
+    for name, parameter in model.named_parameters():
+        assert torch.equal(earlier.tensors[name].to(parameter.dtype), parameter), name
 
 
 @pytest.fixture(scope="module")
@@ -81,6 +92,10 @@ def test_tiny_diffusion_learns_on_two_ranks_under_deepspeed(diffused):
     assert bound[6] < bound[3] < bound[0] - 0.1
 
 
+def test_init_from_a_run_of_masked_diffusion_gives_the_weights_of_its_optimizer(diffused):
+    _require_masters(diffused[0], AutoModelForCausalLM.from_pretrained(diffused[0]))
+
+
 def test_tiny_diffusion_stopped_within_a_stage_and_resumed_is_the_uninterrupted_run_bit_for_bit(
     diffused, tiny, tmp_path
 ):
@@ -109,9 +124,11 @@ def test_ru_en_seq2seq_learns_from_two_files_of_text_on(tmp_path):
     _run("python", tools / "train_tokenizer.py", *halves, "--vocab_size", 310, "--output_dir", tokenizer)
     rows = ("--tokenizer", tokenizer, "--form", "seq2seq", "--output_dir", data / "ru-en")
     _run("python", tools / "tokenize_parallel.py", pairs, *rows)
-    steps = ("--max_steps", 6, "--eval_steps", 6, "--save_strategy", "no", "--per_device_train_batch_size", 8)
+    steps = ("--max_steps", 6, "--eval_steps", 6, "--per_device_train_batch_size", 8)
     printed = _launch("ru-en-seq2seq.sh", tmp_path, *steps, "--max_length", 64, data=data)
     assert "ru-en-seq2seq, 2 ranks on cpu, bf16, DeepSpeed ZeRO-2" in printed
     assert "16 pairs of up to 64 ids to read and to predict a step" in printed
-    losses = _logged(tmp_path / "ru-en-seq2seq", "eval_val_loss")
+    run = tmp_path / "ru-en-seq2seq"
+    losses = _logged(run, "eval_val_loss")
     assert losses[6] < losses[0] - 1.0
+    _require_masters(run, AutoModelForSeq2SeqLM.from_pretrained(run))
