@@ -13,7 +13,9 @@ from transformers import AutoModelForCausalLM, AutoModelForSeq2SeqLM
 
 from metalang.text.sources import TextSource
 from metalang.text.train_tokenizer import train_tokenizer
+from metalang.training.config import parse_arguments
 from metalang.training.earlier import read_earlier
+from metalang.training.run import pretrain
 
 ROOT = Path(__file__).parents[1]
 BIN = Path(sys.executable).parent
@@ -90,6 +92,16 @@ def test_tiny_diffusion_learns_on_two_ranks_under_deepspeed(diffused):
     assert sorted(bound) == [0, 3, 6]
     assert 6.0 < bound[0] < 7.0  # a fresh model of 640 rows knows nothing: log(640) = 6.46
     assert bound[6] < bound[3] < bound[0] - 0.1
+
+
+def test_300_steps_on_the_tiny_data_bring_the_bound_clearly_down(tiny, tmp_path):
+    """In this process, as the file of the run says but for the flags of `tiny`."""
+    more = ("--config", "configs/runs/tiny.yaml", "--architecture", "masked_diffusion", "--use_cpu", "True")
+    steps = ("--max_steps", 300, "--eval_steps", 300, "--warmup_steps", 30, "--max_epochs", 100)
+    kept = ("--save_strategy", "no", "--disable_tqdm", "True", "--output_dir", tmp_path / "run")
+    pretrain(parse_arguments([str(word) for word in (*more, *tiny, *steps, *kept)]))
+    bound = _logged(tmp_path / "run", "eval_held_out_loss")
+    assert bound[300] < bound[0] - 1.5
 
 
 def test_init_from_a_run_of_masked_diffusion_gives_the_weights_of_its_optimizer(diffused):
