@@ -65,24 +65,40 @@ def log_line(logs: dict[str, float], step: int, max_steps: int, *, seconds_left:
     """A log in one line, empty for one that holds neither a training loss nor an evaluated one.
 
     >>> log_line({"loss": 4.523, "tokens_per_second": 1200.0}, 100, 1000, seconds_left=750)
-    'step 100/1,000 | loss 4.5230 | ppl 92.1 | 1,200 tokens/s | eta 0:12:30'
+    'step 100/1000 | loss 4.523 | ppl 92.1 | 1,200 tok/s | eta 0:12:30'
     >>> log_line({"loss": float("nan"), "mfu": 0.412, "nan_steps": 2}, 100, 1000)
-    'step 100/1,000 | loss nan | ppl nan | mfu 41.2% | nan_steps 2'
-    >>> log_line({"eval_wiki_loss": 3.0, "eval_wiki_perplexity": 20.0855, "eval_wiki_tokens": 9}, 100, 1000)
-    'step 100/1,000 | eval_wiki_loss 3.0000 | perplexity 20.09'
+    'step 100/1000 | loss nan | ppl nan | mfu 41.2% | nan_steps 2'
+    >>> log_line({"eval_wiki_loss": 3.0, "eval_wiki_perplexity": 20.0855, "eval_wiki_bits_per_byte": 1.25}, 100, 1000)
+    'step 100/1000 | eval wiki | loss 3.0000 | ppl 20.1 | 1.2500 bits/byte'
+    >>> log_line({"eval_copies_loss": 2.0, "eval_copies_perplexity": 7.389, "eval_copies_exact_match": 0.5}, 100, 1000)
+    'step 100/1000 | eval copies | loss 2.0000 | ppl 7.4 | exact match 50.0%'
+    >>> log_line({"eval_loss": 2.5, "eval_perplexity": 12.1825}, 100, 1000)
+    'step 100/1000 | eval | loss 2.5000 | ppl 12.2'
     """
-    parts = [f"step {step:,}/{max_steps:,}"]
-    if "loss" in logs:
-        parts += [f"loss {logs['loss']:.4f}", f"ppl {_perplexity(logs['loss'])}"]
-        parts += [f"{logs['tokens_per_second']:,.0f} tokens/s"] if "tokens_per_second" in logs else []
-        parts += [f"mfu {logs['mfu']:.1%}"] if "mfu" in logs else []
-        parts += [f"nan_steps {logs['nan_steps']:,}"] if logs.get("nan_steps") else []
-        parts += [f"eta {timedelta(seconds=round(seconds_left))}"] if seconds_left is not None else []
-    for key in logs:
-        if key.startswith("eval_") and key.endswith("_loss"):
-            parts.append(f"{key} {logs[key]:.4f}")
-            parts.append(f"perplexity {logs[key.removesuffix('loss') + 'perplexity']:.2f}")
-    return " | ".join(parts) if len(parts) > 1 else ""
+    parts = _trained(logs, seconds_left) if "loss" in logs else _evaluated(logs)
+    return " | ".join([f"step {step}/{max_steps}", *parts]) if parts else ""
+
+
+def _trained(logs: dict[str, float], seconds_left: float | None) -> list[str]:
+    parts = [f"loss {logs['loss']:.3f}", f"ppl {_perplexity(logs['loss'])}"]
+    parts += [f"{logs['tokens_per_second']:,.0f} tok/s"] if "tokens_per_second" in logs else []
+    parts += [f"mfu {logs['mfu']:.1%}"] if "mfu" in logs else []
+    parts += [f"nan_steps {logs['nan_steps']:,}"] if logs.get("nan_steps") else []
+    parts += [f"eta {timedelta(seconds=round(seconds_left))}"] if seconds_left is not None else []
+    return parts
+
+
+def _evaluated(logs: dict[str, float]) -> list[str]:
+    """What was measured of a source, or of all together; the Trainer logs one at a time."""
+    measured = [key for key in logs if key.startswith("eval_") and key.endswith("_loss")]
+    if not measured:
+        return []
+    name = measured[0].removesuffix("loss")  # eval_wiki_
+    parts = ["eval " + name[5:-1] if name != "eval_" else "eval", f"loss {logs[name + 'loss']:.4f}"]
+    parts += [f"ppl {_perplexity(logs[name + 'loss'])}"]
+    parts += [f"{logs[name + 'bits_per_byte']:.4f} bits/byte"] if name + "bits_per_byte" in logs else []
+    parts += [f"exact match {logs[name + 'exact_match']:.1%}"] if name + "exact_match" in logs else []
+    return parts
 
 
 def _perplexity(loss: float) -> str:
