@@ -10,6 +10,7 @@ from transformers import HfArgumentParser
 from transformers.trainer_utils import IntervalStrategy
 
 from metalang.errors import ConfigError
+from metalang.training.attention import check_place
 from metalang.training.flags import (
     DataArguments,
     DryRunArguments,
@@ -78,6 +79,7 @@ def parse_arguments(argv: list[str], description: str = "") -> Settings:
     _require_one_reader(settings)
     settle(settings.schedule, settings.run)
     _require_fresh(settings)
+    check_place(settings.model.attn_implementation, settings.run)
     return settings
 
 

@@ -24,6 +24,7 @@ from metalang.errors import ConfigError
 from metalang.specs import nearest, read_config
 from metalang.text.names import first_line, local_path
 from metalang.text.tokenizer import TextTokenizer
+from metalang.training.attention import attend_by
 from metalang.training.diffusion.network import is_diffusion, require_known, see_both_ways
 from metalang.training.shape import reshape
 
@@ -52,6 +53,7 @@ def build_model(
     with_mask = arguments.architecture == "masked_diffusion"
     build = _fresh if arguments.random_initialize else _loaded
     model = build(arguments.model_name_or_path, config, padded_vocab_size(tokenizer, more=int(with_mask)), seed=seed)
+    attend_by(model, arguments.attn_implementation)
     if with_mask:
         see_both_ways(model, mask_id_of(tokenizer))
     special = tokenizer.hf

@@ -16,6 +16,7 @@ from metalang.training.callbacks.samples import Samples
 from metalang.training.callbacks.saves import schedule_callbacks
 from metalang.training.callbacks.stop import StopTogether
 from metalang.training.checkpoints import RUN_FILE, claim_output, newest_complete, require_unchanged, step_of
+from metalang.training.compiling import told_of_compiler
 from metalang.training.config import Settings
 from metalang.training.counts import SourceCounts
 from metalang.training.dataset import plain_errors
@@ -102,7 +103,7 @@ def pretrain(settings: Settings) -> int:
         print(banner(settings, data, trainer), flush=True)
         lines = (*notes, *schedule_lines(settings.schedule, run), beginning(checkpoint, run), *going.lines)
         print(*lines, sep="\n", flush=True)
-    with plain_errors():
+    with plain_errors(), told_of_compiler():
         trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
     if stop.step is not None:
         return _stop(trainer, stop.step, tracked)

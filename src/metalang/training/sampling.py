@@ -80,6 +80,7 @@ class Sampler:
                     f"{flags.sample_tokens} are more than --max_length {max_length}; shorten the one or the other"
                 )
 
+    @torch.compiler.set_stance("force_eager")
     def samples(self, model: PreTrainedModel, step: int) -> list[Sample]:
         """What the model says now. No random stream of the training moves; under ZeRO-3 all ranks call it."""
         said = []

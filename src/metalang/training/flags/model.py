@@ -4,6 +4,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from metalang.errors import ConfigError
+from metalang.training.attention import check_name
 
 
 @dataclass
@@ -42,6 +43,14 @@ class ModelArguments:
     num_hidden_layers: int | None = field(
         default=None, metadata={"help": "layers of the architecture instead of its own number"}
     )
+    attn_implementation: str | None = field(
+        default=None,
+        metadata={
+            "help": "how attention is computed: sdpa (PyTorch's fused kernels), eager (plain products, which hold all "
+            "of L x L), flash_attention_2 or flash_attention_3 (packages of their own; a GPU and --bf16), "
+            "flex_attention (compiled; a GPU). Default: sdpa where the model has it, else eager; the banner says which"
+        },
+    )
     vocab_size: int | None = field(
         default=None, metadata={"help": "text ids that the tokenizer must have, such as 50257; else the run is refused"}
     )
@@ -55,6 +64,7 @@ class ModelArguments:
                     f"--{flag} {size} cannot change weights that are there; set --random_initialize True, or leave it "
                     "out"
                 )
+        check_name(self.attn_implementation)
         if self.num_meta_lang_tokens < 0:
             raise ConfigError(f"--num_meta_lang_tokens {self.num_meta_lang_tokens} is no count; give 0 or more")
         is_architecture = self.model_name_or_path.endswith(".json")

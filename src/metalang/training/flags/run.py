@@ -7,6 +7,7 @@ import deepspeed
 import torch
 from transformers import TrainingArguments
 from transformers.trainer_utils import SaveStrategy
+from transformers.training_args import OptimizerNames
 
 from metalang.errors import ConfigError
 from metalang.training.deepspeed_json import check_deepspeed_json
@@ -18,9 +19,9 @@ _MAX_SEED = 2**32 - 1  # numpy's
 
 @dataclass
 class RunArguments(TrainingArguments):
-    """transformers' flags with three defaults of ours (the order is the mixture's, a NaN is shown), and two flags."""
+    """transformers' flags with a few defaults of ours (the order is the mixture's, a NaN is shown), and three flags."""
 
-    _argument_group_name = "the run: two flags of ours and all of transformers.TrainingArguments"
+    _argument_group_name = "the run: three flags of ours and all of transformers.TrainingArguments"
 
     train_sampling_strategy: str = field(
         default="sequential", metadata={"help": "sequential: the mixture decides the order, nothing shuffles it again"}
@@ -33,6 +34,18 @@ class RunArguments(TrainingArguments):
     )
     gather_weights: bool = field(
         default=True, metadata={"help": "end with a complete Hugging Face model folder in --output_dir"}
+    )
+    torch_compile: bool = field(
+        default=False,
+        metadata={
+            "help": "compile the steps of training by torch.compile: minutes at the start, then faster steps; losses "
+            "to rounding, and a resume is bit for bit as ever. Evaluation, samples and the loss in the output layer "
+            "run as they are"
+        },
+    )
+    optim: OptimizerNames | str = field(
+        default="adamw_torch_fused",
+        metadata={"help": "PyTorch's AdamW in one kernel, under ZeRO too; any other of transformers' by its name"},
     )
     rebase_data: bool = field(
         default=False,
