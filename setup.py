@@ -65,6 +65,7 @@ setup(
         "zstandard>=0.23",
     ],
     extras_require={
+        "tracking": ["tensorboard>=2.20", "trackio>=0.43"],
         "dev": [
             "fasttext-numpy2-wheel>=0.9.2",
             "hypothesis>=6.100",
@@ -72,7 +73,8 @@ setup(
             "pytest>=8.0",
             "pytest-xdist>=3.6",
             "ruff>=0.12",
+            "tensorboard>=2.20",
             "trl>=1.14",
-        ]
+        ],
     },
 )

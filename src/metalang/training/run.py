@@ -27,6 +27,7 @@ from metalang.training.evaluation import Measures, measures_of, metric_names, re
 from metalang.training.evaluation.stopping import EarlyStopping
 from metalang.training.feed import Feed, continued
 from metalang.training.health import Health
+from metalang.training.local_trackers import join_trackers
 from metalang.training.model import build_model
 from metalang.training.objectives import objective_of
 from metalang.training.provenance import code_version, spec_hashes
@@ -91,6 +92,7 @@ def pretrain(settings: Settings) -> int:
     )
     said = going.record(run.world_size)
     trainer.protect(lambda step: unchanged(step) | said, checkpoint)
+    writer = join_trackers(trainer, settings, record, step=step_of(checkpoint) if checkpoint else 0)
     stop = StopTogether()
     for callback in (TokenAxis(), *going.callbacks, *schedule_callbacks(settings.schedule, trainer), stop):
         trainer.add_callback(callback)
@@ -98,7 +100,9 @@ def pretrain(settings: Settings) -> int:
         trainer.add_callback(EarlyStopping(settings.evaluation.early_stopping_patience))
     if sampler:
         clock, seen = trainer.throughput.leave_out, lambda: trainer.tokens_seen
-        trainer.add_callback(Samples(sampler, settings.samples.sample_steps, tokens_seen=seen, leave_out=clock))
+        trainer.add_callback(
+            Samples(sampler, settings.samples.sample_steps, tokens_seen=seen, leave_out=clock, writer=writer)
+        )
     if run.process_index == 0:
         print(banner(settings, data, trainer), flush=True)
         lines = (*notes, *schedule_lines(settings.schedule, run), beginning(checkpoint, run), *going.lines)

@@ -18,7 +18,7 @@ def start_tracking(settings: Settings, record: dict[str, Any]) -> str | None:
 
     `record` is the run.json: its `run_id` is that of wandb's run, its fingerprints stand in the config, and it is an
     artifact, beside the files of mixtures. wandb's own settings and environment variables hold (WANDB_MODE,
-    WANDB_PROJECT, ...). Without them the project is "metalang", and where nobody is logged in the run stays in
+    WANDB_PROJECT, ...). Without them the project is --project, and where nobody is logged in the run stays in
     --output_dir. None: --report_to does not name wandb.
     """
     run = settings.run
@@ -40,22 +40,27 @@ def start_tracking(settings: Settings, record: dict[str, Any]) -> str | None:
     return str(Path(tracked.dir).parent)
 
 
+def config_of(settings: Settings, record: dict[str, Any]) -> dict[str, Any]:
+    """What a tracker's config holds: all flags (those of `run` the Trainer adds), and fingerprints."""
+    groups = [flags for name, flags in settings.record().items() if name != "run"]
+    flags = {key: value for flags in groups for key, value in flags.items()}
+    return flags | {key: record[key] for key in _RECORDED if key in record}
+
+
 def _started(settings: Settings, record: dict[str, Any]) -> Any:
     """wandb's run, new or gone on with."""
     import wandb
 
     run, ours = settings.run, wandb.setup().settings
     offline = ours.mode == "online" and not wandb.login(prompt=False)
-    groups = [flags for name, flags in settings.record().items() if name != "run"]  # those the Trainer adds
     return wandb.init(
-        project=ours.project or "metalang",
+        project=ours.project or run.project,
         id=ours.run_id or record["run_id"],
         resume=ours.resume or "allow",
         allow_val_change=True,  # --max_steps may grow when a run is resumed
         name=run.run_name,
         dir=run.output_dir,
-        config={key: value for flags in groups for key, value in flags.items()}
-        | {key: record[key] for key in _RECORDED if key in record},
+        config=config_of(settings, record),
         mode="offline" if offline else None,
         settings=wandb.Settings(quiet=True) if offline else None,  # the run's own summary says where the files are
     )

@@ -1,5 +1,6 @@
-"""Samples of the model on the way: to the console, to a file, to wandb."""
+"""Samples of the model on the way: to the console, to a file, to trackers."""
 
+import importlib
 import json
 from collections.abc import Callable
 from pathlib import Path
@@ -10,6 +11,7 @@ from transformers import TrainerCallback
 from transformers.integrations import is_deepspeed_zero3_enabled
 
 from metalang.files import written
+from metalang.training.local_trackers import write_samples
 from metalang.training.sampling import Sample, Sampler
 
 SAMPLES_FILE = "samples.jsonl"
@@ -18,16 +20,24 @@ SAMPLES_FILE = "samples.jsonl"
 class Samples(TrainerCallback):
     """Every `every` steps, what the model says. The first rank asks it, under ZeRO-3 all do, as each holds a part.
 
-    `tokens_seen` gives where the run stands; `leave_out` is called at the end: the time is none of the steps.
+    `tokens_seen` gives where the run stands; `leave_out` is called at the end: the time is none of the steps. `writer`:
+    TensorBoard's, None for a run without one.
     """
 
     def __init__(
-        self, sampler: Sampler, every: int, *, tokens_seen: Callable[[], int], leave_out: Callable[[], None]
+        self,
+        sampler: Sampler,
+        every: int,
+        *,
+        tokens_seen: Callable[[], int],
+        leave_out: Callable[[], None],
+        writer: Any = None,
     ) -> None:
         self._sampler = sampler
         self._every = every
         self._tokens_seen = tokens_seen
         self._leave_out = leave_out
+        self._writer = writer
 
     def on_train_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         """Drops samples of steps behind the checkpoint that the run goes on from: they will be made again."""
@@ -44,6 +54,8 @@ class Samples(TrainerCallback):
         samples = self._sampler.samples(model, state.global_step)
         if state.is_world_process_zero:
             _show(samples, args, self._tokens_seen())
+            if self._writer is not None:
+                write_samples(self._writer, [sample.line() for sample in samples], state.global_step)
         self._leave_out()
 
 
@@ -52,12 +64,11 @@ def _show(samples: list[Sample], args: Any, tokens_seen: int) -> None:
         file.writelines(json.dumps(sample.record(), ensure_ascii=False) + "\n" for sample in samples)
     for sample in samples:
         tqdm.write(sample.line())
-    if "wandb" in args.report_to:
-        import wandb
-
+    for name in {"wandb", "trackio"} & set(args.report_to):
+        tracker = importlib.import_module(name)  # trackio has the functions of wandb
         rows = [list(sample.record().values()) for sample in samples]
-        table = wandb.Table(columns=list(samples[0].record()), data=rows)
-        wandb.log({"samples": table, "train/global_step": samples[0].step, "train/tokens_seen": tokens_seen})
+        table = tracker.Table(columns=list(samples[0].record()), data=rows)
+        tracker.log({"samples": table, "train/global_step": samples[0].step, "train/tokens_seen": tokens_seen})
 
 
 def _step_of(line: bytes) -> float:

@@ -35,6 +35,16 @@ class RunArguments(TrainingArguments):
     gather_weights: bool = field(
         default=True, metadata={"help": "end with a complete Hugging Face model folder in --output_dir"}
     )
+    report_to: list[str] = field(
+        default_factory=lambda: ["none"],
+        metadata={
+            "help": "trackers, one or several: wandb (offline without a key), tensorboard, trackio, ...; all: those "
+            "that are installed. Without: none"
+        },
+    )
+    project: str = field(
+        default="metalang", metadata={"help": "what wandb (without WANDB_PROJECT) and trackio file the run under"}
+    )
     torch_compile: bool = field(
         default=False,
         metadata={

@@ -16,7 +16,7 @@ class SampleArguments:
         default=None,
         metadata={
             "help": "every so many steps the model continues --sample_prompts and answers a few rows of the evaluated "
-            "functions: to the console, to samples.jsonl in --output_dir and to wandb; default: never"
+            "functions: to the console, to samples.jsonl in --output_dir and to the trackers; default: never"
         },
     )
     sample_prompts: list[str] = field(
