@@ -109,6 +109,7 @@ def test_trackio_holds_one_run_under_its_id_with_all_flags(output):
     config = json.loads(config)
     assert (config["order"], config["code"], config["specs"]) == (record["order"], record["code"], record["specs"])
     assert (config["sample_prompts"], config["num_meta_lang_tokens"], config["max_steps"]) == (["The"], 82, 4)
+    assert config["hidden_size"] == 64  # of the model, not of a flag that was left out
     steps = [row["train/global_step"] for row in rows if "train/loss" in row]
     assert steps == [1, 2, 3, 4, 3, 4]  # trackio cannot drop what a killed run had logged
     assert rows[0]["train/tokens_seen"] == 64

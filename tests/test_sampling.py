@@ -1,15 +1,11 @@
-"""What a model says on the way, and what a run says of itself to trackers, without a launcher."""
+"""What a model says on the way, without a launcher."""
 
 import json
-import os
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 import torch
 from transformers import TrainerControl, TrainerState
-from transformers.integrations.integration_utils import get_available_reporting_integrations
 
 from metalang.building import build_corpus, domain_build
 from metalang.corpus import Corpus
@@ -26,9 +22,7 @@ from metalang.training.flags import ModelArguments, SampleArguments
 from metalang.training.model import build_model
 from metalang.training.objectives.causal import Causal
 from metalang.training.objectives.token_loss import TokenLoss
-from metalang.training.provenance import code_version
 from metalang.training.sampling import Sampler
-from metalang.training.trackers import require_trackers
 
 ROOT = Path(__file__).parents[1]
 TINY = str(ROOT / "configs/models/tiny.json")
@@ -134,67 +128,3 @@ def test_a_run_that_had_stopped_stops_again(tmp_path):
     assert not control.should_training_stop
     EarlyStopping(2).on_train_begin(run, state, control)
     assert control.should_training_stop
-
-
-# Trackers
-
-
-def test_a_tracker_that_is_unknown_or_not_installed_is_named_with_the_fix():
-    require_trackers(["wandb"])
-    with pytest.raises(ConfigError, match=r"^--report_to wandbb is no tracker; did you mean 'wandb'\?$"):
-        require_trackers(["wandbb"])
-    missing = {"tensorboard", "comet_ml", "mlflow"} - set(get_available_reporting_integrations())
-    assert missing, "an environment with all trackers"
-    for name in missing:
-        package = {"comet_ml": "comet-ml"}.get(name, name)
-        with pytest.raises(
-            ConfigError, match=f"^--report_to {name} needs a package .*; pip install {package}, or give"
-        ):
-            require_trackers([name])
-
-
-def test_a_setting_that_wandb_refuses_ends_the_run_in_one_line(tmp_path):
-    code = (
-        "from metalang.errors import reported\n"
-        "from metalang.training.config import parse_arguments\n"
-        "from metalang.training.tracking import start_tracking\n"
-        f"settings = parse_arguments(['--model_name_or_path', {TINY!r}, '--tokenizer_name', 't', '--random_initialize',"
-        f" 'True', '--output_dir', {str(tmp_path)!r}, '--data_paths', 'a', '--data_ratios', '1', '--max_steps', '5',"
-        " '--use_cpu', 'True', '--report_to', 'wandb'])\n"
-        "with reported('pretrain'):\n    start_tracking(settings, {'run_id': 'abcd'})\n"
-    )
-    done = subprocess.run(
-        [sys.executable, "-c", code],
-        capture_output=True,
-        text=True,
-        check=False,
-        env=os.environ | {"WANDB_MODE": "sometimes"},
-    )
-    assert done.returncode == 1
-    assert done.stderr.strip().splitlines()[-1].startswith("pretrain: wandb does not start (")
-    assert "Traceback" not in done.stderr
-
-
-# Provenance
-
-
-def _git(folder, *arguments):
-    who = ("-c", "user.name=a", "-c", "user.email=a@b")
-    done = subprocess.run(["git", *who, *arguments], cwd=folder, capture_output=True, text=True, check=True)
-    return done.stdout.strip()
-
-
-def test_the_version_of_code_is_its_commit_and_whether_it_was_changed(tmp_path):
-    (tmp_path / "code").mkdir()
-    (tmp_path / "code" / "a.py").write_text("1\n")
-    assert code_version(tmp_path / "code") == {"commit": None, "is_dirty": None}
-    _git(tmp_path, "init", "-q")
-    _git(tmp_path, "add", "code")
-    _git(tmp_path, "commit", "-qm", "first")
-    commit = _git(tmp_path, "rev-parse", "HEAD")
-    (tmp_path / "installed").mkdir()
-    (tmp_path / "installed" / "b.py").write_text("2\n")
-    assert code_version(tmp_path / "code") == {"commit": commit, "is_dirty": False}
-    (tmp_path / "code" / "a.py").write_text("3\n")
-    assert code_version(tmp_path / "code") == {"commit": commit, "is_dirty": True}
-    assert code_version(tmp_path / "installed") == {"commit": None, "is_dirty": None}

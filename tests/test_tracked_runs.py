@@ -4,11 +4,13 @@ import hashlib
 import json
 import os
 import random
+import re
 import shutil
 import socket
 import subprocess
 import sys
 from pathlib import Path
+from typing import get_type_hints
 
 import pytest
 
@@ -17,6 +19,7 @@ from metalang.domains.copying import Identity
 from metalang.text.sources import TextSource
 from metalang.text.train_tokenizer import train_tokenizer
 from metalang.tracked import read_records, read_wandb
+from metalang.training.config import Settings
 
 ROOT = Path(__file__).parents[1]
 DEEPSPEED = str(Path(sys.executable).parent / "deepspeed")
@@ -70,8 +73,8 @@ def _run(data, output, *more, ranks=2):
 
 
 _TRACKED = (
-    "--max_steps", "12", "--learning_rate", "10", "--lr_scheduler_type", "constant_with_warmup", "--warmup_steps", "400",
-    "--eval_strategy", "steps", "--eval_steps", "2", "--save_strategy", "steps", "--save_steps", "2",
+    "--max_steps", "12", "--learning_rate", "10", "--lr_scheduler_type", "constant_with_warmup",
+    "--warmup_steps", "400",     "--eval_strategy", "steps", "--eval_steps", "2", "--save_strategy", "steps", "--save_steps", "2",
     "--load_best_model_at_end", "True", "--early_stopping_patience", "2", "--per_device_eval_batch_size", "3",
 )  # fmt: skip
 _SAMPLED = (
@@ -152,6 +155,16 @@ def test_an_evaluation_is_the_same_on_one_rank_with_one_window_at_a_time(tracked
     assert _metrics(tmp_path / "one", 0) == pytest.approx(_metrics(tracked[0], 0), rel=1e-6)
 
 
+def test_a_person_reads_the_loss_of_a_step_and_what_an_evaluation_measured(tracked):
+    for line in (
+        r"step 2/12 \| loss \d\.\d{3} \| ppl [\d,]+\.\d \| [\d,]+ tok/s \| eta 0:0\d:\d\d",
+        r"step 0/12 \| eval text \| loss \d\.\d{4} \| ppl [\d,]+\.\d \| \d\.\d{4} bits/byte",
+        r"step 0/12 \| eval copies \| loss \d\.\d{4} \| ppl [\d,]+\.\d \| exact match 0\.0%",
+        r"step 0/12 \| eval \| loss \d\.\d{4} \| ppl [\d,]+\.\d",
+    ):
+        assert re.search(rf"^{line}$", tracked[1], re.MULTILINE), line
+
+
 # Samples
 
 
@@ -179,6 +192,18 @@ def test_wandb_holds_the_flags_the_fingerprints_and_the_commit(tracked):
     assert config["specs"] == record["specs"] and sorted(config["specs"]) == ["english", "identity"]
     commit = subprocess.run(["git", "rev-parse", "HEAD"], cwd=ROOT, capture_output=True, text=True, check=True)
     assert config["code"]["commit"] == record["code"]["commit"] == commit.stdout.strip()
+
+
+def test_wandb_holds_all_groups_of_flags(tracked):
+    config, _ = read_wandb(_wandb(tracked[0]))
+    record = json.loads((tracked[0] / "run.json").read_text())
+    groups = {name: record[name] for name in get_type_hints(Settings)}
+    assert {"model", "data", "samples", "health", "elastic", "file", "run"} <= set(groups)
+    flags = {flag: value for name, group in groups.items() if name != "run" for flag, value in group.items()}
+    sizes = {"hidden_size": 64, "num_hidden_layers": 2, "vocab_size": 384}  # of the model, whatever the flags ask for
+    assert {flag: config[flag] for flag in flags} == flags | sizes
+    assert set(groups["run"]) - {"train_batch_size", "eval_batch_size"} <= set(config)  # these two are no flags
+    assert config["corpora"] == record["corpora"] and config["versions"] == record["versions"]
 
 
 def test_wandb_holds_every_row_over_tokens_and_steps(tracked):

@@ -42,16 +42,18 @@ def write_samples(writer: Any, lines: list[str], step: int) -> None:
 
 
 class _TrackioConfig(TrainerCallback):
-    """Adds to the config of trackio's run, behind the Trainer's own callback, which starts it with its flags alone."""
+    """Adds to the config of trackio's run, behind the Trainer's own callback, which gives its flags and the model's."""
 
     def __init__(self, config: dict[str, Any]) -> None:
         self._config = config
 
     def on_train_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
-        """Adds it before the first row is written."""
-        import trackio
+        """Adds it before the first row is written; the model's own sizes stay."""
+        if state.is_world_process_zero:
+            import trackio
 
-        trackio.config.update(self._config, allow_val_change=True)
+            for key, value in self._config.items():
+                trackio.config.setdefault(key, value)
 
 
 def _fenced(text: str) -> str:

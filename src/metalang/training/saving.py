@@ -52,7 +52,7 @@ class CheckedSaves(Trainer):
         self._probe.take(inputs)
         return super().training_step(model, inputs, *arguments, **named)
 
-    @torch.compiler.set_stance("force_eager")
+    @torch.compiler.set_stance("force_eager")  # the bits of what is compiled differ from run to run
     def losses_of(self, inputs: dict[str, torch.Tensor]) -> torch.Tensor:
         """Summed losses of windows under the model as it is, (n,) float32, RNGs untouched. All ranks call it."""
         model = self.model_wrapped

@@ -34,8 +34,8 @@ def start_tracking(settings: Settings, record: dict[str, Any]) -> str | None:
             f"wandb does not start ({said}); mend its settings, set WANDB_MODE=offline, or leave it out of --report_to"
         ) from None
     artifact = wandb.Artifact(f"run-{tracked.id}", type="run")
-    for path in _described_by(settings):
-        artifact.add_file(str(path))
+    for name, path in _described_by(settings).items():
+        artifact.add_file(str(path), name=name)
     tracked.log_artifact(artifact)
     return str(Path(tracked.dir).parent)
 
@@ -88,8 +88,10 @@ class TokenAxis(TrainerCallback):
             wandb.define_metric("*", step_metric="train/tokens_seen", step_sync=True)
 
 
-def _described_by(settings: Settings) -> list[Path]:
-    """The files that say what the run reads: its run.json, and mixtures."""
-    paths = [Path(path) for _, path in named_paths(settings.data.data_paths)]
-    mixtures = [path for path in paths if path.suffix in (".yaml", ".yml") and path.is_file()]
-    return [Path(settings.run.output_dir) / RUN_FILE, *mixtures]
+def _described_by(settings: Settings) -> dict[str, Path]:
+    """The files that say what the run reads, by their names in an artifact: its run.json, and mixtures."""
+    paths = {name: Path(path) for name, path in named_paths(settings.data.data_paths)}
+    mixtures = {
+        name + path.suffix: path for name, path in paths.items() if path.suffix in (".yaml", ".yml") and path.is_file()
+    }
+    return {RUN_FILE: Path(settings.run.output_dir) / RUN_FILE, **mixtures}

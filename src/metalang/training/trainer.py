@@ -139,7 +139,7 @@ class MetalangTrainer(GuardedTrainer, CheckedSaves):
             self.control = self.callback_handler.on_evaluate(self.args, self.state, self.control, metrics)
         return metrics
 
-    @torch.compiler.set_stance("force_eager")  # what is compiled depends on the shapes met before: a step meets one
+    @torch.compiler.set_stance("force_eager")  # what is measured is the same, compiled or not
     def evaluation_loop(self, *arguments: Any, metric_key_prefix: str = "eval", **named: Any) -> EvalLoopOutput:
         """The loop over a source, and what else is measured on it."""
         output = super().evaluation_loop(*arguments, metric_key_prefix=metric_key_prefix, **named)

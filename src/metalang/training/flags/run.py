@@ -48,9 +48,9 @@ class RunArguments(TrainingArguments):
     torch_compile: bool = field(
         default=False,
         metadata={
-            "help": "compile the steps of training by torch.compile: minutes at the start, then faster steps; losses "
-            "to rounding, and a resume is bit for bit as ever. Evaluation, samples and the loss in the output layer "
-            "run as they are"
+            "help": "compile the steps of training by torch.compile: minutes at the start, then faster steps. Losses "
+            "are those of a plain run to rounding, no longer bit for bit from run to run. Evaluation, samples and the "
+            "loss in the output layer run as they are"
         },
     )
     optim: OptimizerNames | str = field(
