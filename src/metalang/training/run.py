@@ -51,7 +51,8 @@ def pretrain(settings: Settings) -> int:
     """
     run = settings.run
     if settings.dry.dry_run:
-        dry_run(settings, _tokenizer(settings))
+        with told_of_compiler():
+            dry_run(settings, _tokenizer(settings))
         return 0
     claim_output(run.output_dir, resume=run.resume_training)
     tokenizer = _tokenizer(settings)
