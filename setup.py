@@ -74,6 +74,7 @@ setup(
             "pytest-xdist>=3.6",
             "ruff>=0.12",
             "tensorboard>=2.20",
+            "trackio>=0.43",
             "trl>=1.14",
         ],
     },

@@ -74,8 +74,9 @@ def _run(data, output, *more, ranks=2):
 
 _TRACKED = (
     "--max_steps", "12", "--learning_rate", "10", "--lr_scheduler_type", "constant_with_warmup",
-    "--warmup_steps", "400",     "--eval_strategy", "steps", "--eval_steps", "2", "--save_strategy", "steps", "--save_steps", "2",
-    "--load_best_model_at_end", "True", "--early_stopping_patience", "2", "--per_device_eval_batch_size", "3",
+    "--warmup_steps", "400", "--eval_strategy", "steps", "--eval_steps", "2", "--save_strategy", "steps",
+    "--save_steps", "2", "--load_best_model_at_end", "True", "--early_stopping_patience", "2",
+    "--per_device_eval_batch_size", "3",
 )  # fmt: skip
 _SAMPLED = (
     "--report_to", "wandb", "--run_name", "tracked", "--sample_steps", "2", "--sample_prompts", "The", "class",
