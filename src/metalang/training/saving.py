@@ -16,6 +16,7 @@ from transformers import Trainer
 from metalang.errors import ConfigError
 from metalang.files import ASIDE
 from metalang.text.names import first_line
+from metalang.training.callbacks.own_flags import OwnFlags
 from metalang.training.checkpoints import checkpoint_folder, steps
 from metalang.training.manifest import fault_of, publish, remove, write_manifest
 from metalang.training.probe import Probe, ProbeCheck
@@ -45,6 +46,7 @@ class CheckedSaves(Trainer):
         self._unchanged = unchanged
         if checkpoint:
             self._probe = Probe.of(checkpoint)
+            self.add_callback(OwnFlags())
             self.add_callback(ProbeCheck(self._probe, checkpoint, self.losses_of))
 
     def training_step(self, model: nn.Module, inputs: dict[str, Any], *arguments: Any, **named: Any) -> torch.Tensor:
@@ -65,6 +67,10 @@ class CheckedSaves(Trainer):
 
     def leave_counts(self, folder: Path, step: int) -> None:
         """What else is written into a checkpoint. All ranks call it."""
+
+    def _determine_best_metric(self, *arguments: Any, **named: Any) -> bool:
+        # transformers 5.23 saves by this alone under --save_strategy best, and would stop without a checkpoint.
+        return super()._determine_best_metric(*arguments, **named) or self.control.should_save
 
     def _get_output_dir(self, trial: Any = None) -> str:
         return super()._get_output_dir(trial) if self._aside is None else str(self._aside)

@@ -1,0 +1,84 @@
+"""What a run that goes on, or stops, does by its own flags: one process, without a launcher."""
+
+import json
+import shutil
+
+import pytest
+from transformers import default_data_collator
+
+from metalang.building import build_corpus, domain_build
+from metalang.domains.copying import Identity
+from metalang.mixing import Plan, Source, Stage
+from metalang.text.sources import TextSource
+from metalang.text.tokenizer import load_tokenizer
+from metalang.text.train_tokenizer import train_tokenizer
+from metalang.training.callbacks.saves import HardStop
+from metalang.training.dataset import EvaluationDataset, PlanDataset
+from metalang.training.flags import ModelArguments, RunArguments
+from metalang.training.model import build_model
+from metalang.training.objectives.causal import Causal
+from metalang.training.trainer import MetalangTrainer
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory):
+    """A model, a tokenizer and a source of a function."""
+    folder = tmp_path_factory.mktemp("data")
+    train_tokenizer([TextSource("pydoc:")], vocab_size=600, output_dir=folder / "tokenizer")
+    identity = Identity(vocabulary={"size": 50}, sequence_length={"min": 8, "max": 40})
+    build_corpus(domain_build(identity, num_token=2_000), folder / "identity")
+    # Without DeepSpeed transformers 5.23 loses the head of a GPT-NeoX.
+    sizes = {"hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 1, "num_attention_heads": 2}
+    (folder / "llama.json").write_text(json.dumps({"model_type": "llama", **sizes}))
+    tokenizer = load_tokenizer(str(folder / "tokenizer")).with_meta_tokens(82)
+    return folder / "llama.json", tokenizer, Source("identity", folder / "identity", tokenizer.id_space, length=32)
+
+
+def _trainer(data, output, *, max_steps=6, **flags):
+    architecture, tokenizer, source = data
+    output.mkdir(exist_ok=True)
+    run = RunArguments(
+        output_dir=str(output), max_steps=max_steps, use_cpu=True, per_device_train_batch_size=2, report_to="none",
+        disable_tqdm=True, eval_strategy="steps", metric_for_best_model="loss", **flags,
+    )  # fmt: skip
+    model = ModelArguments(str(architecture), tokenizer_name="t", num_meta_lang_tokens=82, random_initialize=True)
+    return MetalangTrainer(
+        objective=Causal(),
+        tokens_per_step=64,
+        model=build_model(model, tokenizer, seed=1, max_length=32),
+        args=run,
+        train_dataset=PlanDataset(Plan([source], [Stage((1,))], length=32, seed=42), 2 * max_steps),
+        eval_dataset={"identity": EvaluationDataset(source, length=32)},
+        data_collator=default_data_collator,
+    )
+
+
+def _steps(trainer, key):
+    return [entry["step"] for entry in trainer.state.log_history if key in entry]
+
+
+def _saved(output):
+    return sorted(int(path.name.removeprefix("checkpoint-")) for path in output.glob("checkpoint-*"))
+
+
+def test_a_run_that_goes_on_logs_evaluates_and_saves_as_its_own_flags_say_and_keeps_its_best_in_a_moved_folder(
+    data, tmp_path
+):
+    then = {name: 2 for name in ("logging_steps", "eval_steps", "save_steps")} | {"greater_is_better": True}
+    _trainer(data, tmp_path / "then", max_steps=4, learning_rate=1e-3, **then).train()  # its loss falls: step 2 is best
+    shutil.move(tmp_path / "then", tmp_path / "now")
+    checkpoint, now = tmp_path / "now/checkpoint-4", {name: 1 for name in then}
+    trainer = _trainer(data, tmp_path / "now", learning_rate=1e-3, save_total_limit=2, **now)
+    trainer.protect(lambda step: {}, checkpoint)
+    trainer.train(resume_from_checkpoint=str(checkpoint))
+    assert _steps(trainer, "loss") == [2, 4, 5, 6] and _steps(trainer, "eval_loss") == [2, 4, 5, 6]
+    assert _saved(tmp_path / "now") == [2, 6]
+    assert trainer.state.best_model_checkpoint == f"{tmp_path}/now/checkpoint-2"
+
+
+def test_a_run_that_saves_its_best_alone_has_a_checkpoint_where_it_is_stopped(data, tmp_path):
+    trainer = _trainer(data, tmp_path / "run", learning_rate=9.0, save_strategy="best", eval_steps=1)
+    trainer.add_callback(HardStop(3))
+    trainer.train()
+    losses = [entry["eval_loss"] for entry in trainer.state.log_history if "eval_loss" in entry]
+    assert losses.index(min(losses)) == 0 and _saved(tmp_path / "run") == [1, 3]
