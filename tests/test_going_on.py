@@ -3,8 +3,9 @@
 import json
 import shutil
 
+import psutil
 import pytest
-from transformers import default_data_collator
+from transformers import TrainerCallback, default_data_collator
 
 from metalang.building import build_corpus, domain_build
 from metalang.domains.copying import Identity
@@ -53,6 +54,18 @@ def _trainer(data, output, *, max_steps=6, **flags):
     )
 
 
+class _SignalToReaders(TrainerCallback):
+    """Sends SIGTERM to all that this process has started, behind the third step."""
+
+    count = 0
+
+    def on_step_end(self, args, state, control, **kwargs):
+        readers = psutil.Process().children() if state.global_step == 3 else []
+        self.count = len(readers) or self.count
+        for reader in readers:
+            reader.terminate()
+
+
 def _steps(trainer, key):
     return [entry["step"] for entry in trainer.state.log_history if key in entry]
 
@@ -82,3 +95,11 @@ def test_a_run_that_saves_its_best_alone_has_a_checkpoint_where_it_is_stopped(da
     trainer.train()
     losses = [entry["eval_loss"] for entry in trainer.state.log_history if "eval_loss" in entry]
     assert losses.index(min(losses)) == 0 and _saved(tmp_path / "run") == [1, 3]
+
+
+def test_a_signal_to_every_process_leaves_the_readers_of_data_to_their_rank(data, tmp_path):
+    trainer = _trainer(data, tmp_path / "run", max_steps=20, eval_steps=10, dataloader_num_workers=1)
+    signal = _SignalToReaders()
+    trainer.add_callback(signal)
+    trainer.train()
+    assert signal.count == 1 and trainer.state.global_step == 20

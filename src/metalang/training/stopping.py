@@ -7,7 +7,7 @@ import ctypes
 import os
 import signal
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -48,10 +48,15 @@ def asked() -> str | None:
     return None
 
 
-def ignore_signals() -> None:
-    """For processes that only help a rank, such as readers of data: the rank decides when they end."""
-    for number in _SIGNALS:
-        signal.signal(number, signal.SIG_IGN)
+def reads_on(number: int, begin: Callable[[int], None] | None = None) -> None:
+    """How a DataLoader's worker begins, behind `begin`: a signal to all processes of a run leaves it to its rank.
+
+    torch 2.13 has its workers end on SIGTERM, and their rank with them, before it has saved.
+    """
+    for each in _SIGNALS:
+        signal.signal(each, signal.SIG_IGN)
+    if begin is not None:
+        begin(number)
 
 
 def end_with_parent() -> None:

@@ -1,6 +1,7 @@
 """Hugging Face's Trainer, with exact evaluation and tokens as the axis: what no flag and no callback gives."""
 
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -8,6 +9,7 @@ import numpy as np
 import torch
 from accelerate.data_loader import DataLoaderShard
 from torch import nn
+from torch.utils.data import DataLoader
 from transformers import PrinterCallback, ProgressCallback, TrainerState
 from transformers.trainer_utils import EvalLoopOutput, EvalPrediction
 
@@ -23,6 +25,7 @@ from metalang.training.objectives.cross_entropy import IGNORED
 from metalang.training.objectives.token_loss import TokenLoss
 from metalang.training.saving import CheckedSaves
 from metalang.training.speed import Yardstick
+from metalang.training.stopping import reads_on
 
 
 class MetalangTrainer(GuardedTrainer, CheckedSaves):
@@ -86,7 +89,7 @@ class MetalangTrainer(GuardedTrainer, CheckedSaves):
     def get_train_dataloader(self) -> DataLoaderShard:
         """The Trainer's, but for the batches: accelerate 1.15 numbers every window that a resume leaves behind."""
         loader = super().get_train_dataloader()
-        kept = ("collate_fn", "num_workers", "pin_memory", "prefetch_factor", "worker_init_fn")
+        kept = ("collate_fn", "num_workers", "pin_memory", "prefetch_factor")
         more = ("multiprocessing_context", "persistent_workers", "in_order")
         args = self.args
         return DataLoaderShard(
@@ -95,8 +98,15 @@ class MetalangTrainer(GuardedTrainer, CheckedSaves):
             batch_sampler=RankBatches(
                 len(loader.dataset), self._train_batch_size, rank=args.process_index, num_ranks=args.world_size
             ),
+            worker_init_fn=partial(reads_on, begin=loader.worker_init_fn),
             **{name: getattr(loader, name) for name in (*kept, *more)},
         )
+
+    def get_eval_dataloader(self, eval_dataset: Any = None) -> DataLoader:
+        """The Trainer's, whose workers leave signals to their rank."""
+        loader = super().get_eval_dataloader(eval_dataset)
+        loader.worker_init_fn = reads_on
+        return loader
 
     def training_step(self, model: nn.Module, inputs: dict[str, Any], *arguments: Any, **named: Any) -> torch.Tensor:
         """A step of the Trainer; the loss that it gives, which is logged, is cross-entropy alone."""
