@@ -103,6 +103,12 @@ def test_the_documented_flags_mean_what_they_say(tmp_path):
         ),
         (["--eval_on_start"], "--eval_on_start has nothing to evaluate on; give --nl_eval_data_path"),
         (["--ignore_data_skip", "True"], "--ignore_data_skip True would train again on the first windows"),
+        (["--enable_jit_checkpoint", "True"], "would save in the middle of a step when a run is asked to stop; leave"),
+        (["--save_only_model", "True"], "would write checkpoints from which no run can go on"),
+        (["--dataloader_drop_last", "True"], "would leave the last windows out of an evaluation"),
+        (["--batch_eval_metrics", "True"], "--batch_eval_metrics True does not go with losses that are summed"),
+        (["--restore_callback_states_from_checkpoint", "True"], "leave it out: what they know is restored"),
+        (["--resume_from_checkpoint", "runs/a"], "--resume_from_checkpoint runs/a has no effect; set --resume_tr"),
         (["--auto_find_batch_size", "True"], "--auto_find_batch_size True would change the batch"),
         (
             ["--save_total_limit", "1"],

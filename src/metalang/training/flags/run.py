@@ -11,6 +11,7 @@ from transformers.training_args import OptimizerNames
 
 from metalang.errors import ConfigError
 from metalang.training.deepspeed_json import check_deepspeed_json
+from metalang.training.flags.unfit import refuse_unfit
 from metalang.training.ranks import forget_shared_buffers
 from metalang.training.trackers import require_trackers
 
@@ -73,6 +74,7 @@ class RunArguments(TrainingArguments):
         self._check_sizes()
         self._check_data_order()
         self._check_checkpoints()
+        refuse_unfit(self)
         if self.label_smoothing_factor:
             raise ConfigError("--label_smoothing_factor has no effect on our loss; leave it at 0")
         if self.logging_nan_inf_filter:

@@ -1,0 +1,25 @@
+"""Flags of transformers 5.23 that would break, without a word, what a run promises."""
+
+from transformers import TrainingArguments
+
+from metalang.errors import ConfigError
+
+_UNFIT = {
+    "enable_jit_checkpoint": "would save in the middle of a step when a run is asked to stop; leave it out: SIGTERM "
+    "and SIGUSR1 stop all ranks behind a step, with a checkpoint",
+    "save_only_model": "would write checkpoints from which no run can go on; leave it out, and set --save_total_limit "
+    "where they take too much room",
+    "dataloader_drop_last": "would leave the last windows out of an evaluation, more with larger batches; leave "
+    "it out: a run trains on whole batches as it is",
+    "batch_eval_metrics": "does not go with losses that are summed over all windows; leave it out",
+    "restore_callback_states_from_checkpoint": "would make callbacks anew; leave it out: what they know is restored",
+    "resume_from_checkpoint": "has no effect; set --resume_training True, or give --branch_from the checkpoint",
+}
+
+
+def refuse_unfit(run: TrainingArguments) -> None:
+    """Raises ConfigError for a flag that is set and would break a promise."""
+    for flag, why in _UNFIT.items():
+        value = getattr(run, flag)
+        if value not in (None, False):
+            raise ConfigError(f"--{flag} {value} {why}")
