@@ -10,6 +10,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
+from safetensors.torch import load_file
 
 from metalang.building import TextBuild, build_corpus, domain_build
 from metalang.building.tracing import trace_step
@@ -34,6 +36,7 @@ def data(tmp_path_factory):
     train_tokenizer([TextSource("pydoc:")], vocab_size=600, output_dir=folder / "tokenizer")
     build_corpus(TextBuild(TextSource("pydoc:"), str(folder / "tokenizer")), folder / "english")
     build_corpus(domain_build(IDENTITY, num_token=20_000), folder / "identity")
+    build_corpus(domain_build(IDENTITY, num_token=600, seed=1), folder / "held_out")
     return folder
 
 
@@ -61,6 +64,13 @@ def _train(data, folder, *more, ranks, zero=2):
     return printed, parts.reshape(-1, *parts.shape[-2:])
 
 
+def _best(data):
+    """Flags of a run that ends with its best weights: those of its first evaluation, whose loss is the greatest."""
+    evaluated = ("--nl_eval_data_path", f"{data}/held_out", "--eval_strategy", "steps", "--eval_steps", "2")
+    best = ("--load_best_model_at_end", "True", "--metric_for_best_model", "loss", "--greater_is_better", "True")
+    return (*evaluated, *best)
+
+
 def _hashes(windows):
     return [hashlib.sha256(np.ascontiguousarray(window).tobytes()).hexdigest() for window in windows]
 
@@ -86,7 +96,7 @@ def _begun(folder, run, step):
 def whole(data, tmp_path_factory):
     """A run of eight steps on two ranks that nothing interrupted: its folder, its 64 windows."""
     folder = tmp_path_factory.mktemp("runs") / "whole"
-    printed, windows = _train(data, folder, ranks=2)
+    printed, windows = _train(data, folder, *_best(data), ranks=2)
     assert windows is not None, printed[-5000:]
     assert len(set(_hashes(windows))) == 64
     return folder, windows
@@ -96,7 +106,7 @@ def whole(data, tmp_path_factory):
 def test_a_run_of_two_ranks_goes_on_on_one_and_then_on_two_by_the_same_command(whole, data, tmp_path):
     folder, windows = whole
     run = _begun(tmp_path / "run", folder, 4)
-    printed, rest = _train(data, run, ranks=1)
+    printed, rest = _train(data, run, *_best(data), "--gather_weights", "True", ranks=1)
     assert rest is not None, printed[-5000:]
     assert (
         "batch      kept at 8 windows a step: --gradient_accumulation_steps is 1 on the command line and 2" in printed
@@ -105,6 +115,11 @@ def test_a_run_of_two_ranks_goes_on_on_one_and_then_on_two_by_the_same_command(w
     assert _hashes(rest) == _hashes(windows[32:])
     assert _losses(run) == pytest.approx(_losses(folder), abs=1e-6)
     assert [entry["tokens_seen"] for entry in _history(run)] == [256 * step for step in range(1, 9)]
+    assert f"loaded from {folder}/checkpoint-2" in printed  # which two ranks wrote
+    first, last = (load_file(folder / f"checkpoint-{step}/model.safetensors") for step in (2, 8))
+    ended = load_file(run / "model.safetensors")
+    assert all(torch.equal(ended[name], first[name]) for name in first)
+    assert not any(torch.equal(ended[name], last[name]) for name in last)
 
     back = _begun(tmp_path / "back", run, 6)
     printed, rest = _train(data, back, ranks=2)
@@ -212,3 +227,12 @@ def test_another_batch_is_refused_where_steps_are_left_out_and_where_rows_are_re
 def test_a_batch_that_cannot_make_up_the_step_is_refused_with_those_that_can(windows, batch, ranks, advice):
     with pytest.raises(MismatchError, match=f"reads 8 windows, which .* {batch} on {ranks} ranks .*; {advice}"):
         fitting_accumulation(windows, batch=batch, ranks=ranks)
+
+
+def test_a_branch_on_other_ranks_keeps_the_global_batch_of_the_run_that_it_leaves(tmp_path):
+    checkpoint = _checkpoint(tmp_path, 5, [[None, 8]])
+    branch = ("--branch_from", str(checkpoint), "--deepspeed", str(ROOT / "configs/ds/zero2.json"))
+    settings = _settings(tmp_path, *branch, "--output_dir", str(tmp_path / "branch"))
+    going = go_on(settings, checkpoint)
+    assert going.sizes == StepSizes(8) and settings.run.gradient_accumulation_steps == 2
+    assert going.lines[0].endswith("--gradient_accumulation_steps is 1 on the command line and 2 here")

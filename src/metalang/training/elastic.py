@@ -19,7 +19,8 @@ from io import StringIO
 from pathlib import Path
 from typing import Any
 
-from accelerate.utils import DeepSpeedPlugin, broadcast_object_list
+from accelerate.utils import DeepSpeedPlugin
+from deepspeed import DeepSpeedEngine
 from deepspeed.checkpoint import ds_to_universal
 from transformers import TrainerCallback
 from transformers.integrations import HfDeepSpeedConfig
@@ -34,6 +35,7 @@ from metalang.training.callbacks.zero3_groups import OwnGroups
 from metalang.training.checkpoints import marker_of, step_of
 from metalang.training.config import Settings
 from metalang.training.flags import RunArguments
+from metalang.training.ranks import agreed
 
 RANKS, STEP_SIZES = "ranks", "step sizes"
 """What complete.json says of a checkpoint that another number of ranks, or another batch, has to know."""
@@ -70,7 +72,7 @@ def go_on(settings: Settings, checkpoint: Path | None) -> Going:
     then, sizes = saved[RANKS], read_step_sizes(saved[STEP_SIZES])
     lines = []
     if not settings.elastic.allow_batch_change and run.windows_per_step != sizes.now:
-        lines.append(_keep_batch(run, sizes.now))
+        lines.append(_keep_batch(run, checkpoint, sizes.now))
     if run.windows_per_step != sizes.now:
         _require_plain_steps(settings)
         lines.append(
@@ -106,10 +108,10 @@ def fitting_accumulation(windows: int, *, batch: int, ranks: int) -> int:
     )
 
 
-def _keep_batch(run: RunArguments, windows: int) -> str:
+def _keep_batch(run: RunArguments, checkpoint: Path, windows: int) -> str:
     """Sets the accumulation, unless another one is asked for than when the run was begun; gives a line that says so."""
     asked = run.gradient_accumulation_steps
-    if asked != read_json(Path(run.output_dir) / RUN_FILE)["run"]["gradient_accumulation_steps"]:
+    if asked != read_json(checkpoint.parent / RUN_FILE)["run"]["gradient_accumulation_steps"]:
         raise MismatchError(
             f"a step of this run reads {windows} windows, and --per_device_train_batch_size "
             f"{run.per_device_train_batch_size} x --gradient_accumulation_steps {asked} x {run.world_size} ranks are "
@@ -154,23 +156,31 @@ def _reshape(run: RunArguments, checkpoint: Path) -> tuple[TrainerCallback, ...]
     stage = run.deepspeed_plugin.zero_stage
     if stage == 0:  # each rank holds and finds all of the optimizer
         return (FreshRandomness(),)
-    _of_first_rank(run, checkpoint)
+    _make_universal(checkpoint)
     tell_deepspeed(run, universal=True)
     return (FreshRandomness(), OwnGroups(universal_folder(checkpoint))) if stage == 3 else (FreshRandomness(),)
 
 
-def _of_first_rank(run: RunArguments, checkpoint: Path) -> None:
-    """Has the first rank make the universal form, while the others wait. What it raises, all raise."""
-    fault: Exception | None = None
-    if run.process_index == 0:
-        try:
-            with room_in(checkpoint):
-                make_universal(checkpoint)
-        except (ConfigError, OSError) as error:
-            fault = error
-    (fault,) = broadcast_object_list([fault])
-    if fault is not None:
-        raise fault
+def _make_universal(checkpoint: Path) -> None:
+    """Has the first rank make the universal form, while the others wait."""
+
+    def make() -> None:
+        with room_in(checkpoint):
+            make_universal(checkpoint)
+
+    agreed(make)
+
+
+def fit_engine(engine: DeepSpeedEngine, checkpoint: Path, run: RunArguments) -> None:
+    """Has an engine read a checkpoint in the form that it needs: parts of as many ranks as these, else the universal.
+
+    All ranks call it. An engine that has begun from a universal form would look for one in every other checkpoint too.
+    """
+    then = read_json(marker_of(checkpoint))["unchanged"].get(RANKS, run.world_size)
+    is_universal = then != run.world_size and run.deepspeed_plugin.zero_stage > 0
+    if is_universal:
+        _make_universal(checkpoint)
+    engine._config.load_universal_checkpoint = is_universal  # DeepSpeed 0.19 has no other way behind the start
 
 
 def universal_folder(checkpoint: Path) -> Path:

@@ -48,20 +48,20 @@ def wait_at_most(timeout: timedelta) -> None:
 
 
 def agreed(decide: Callable[[], _Decision]) -> _Decision:
-    """What rank 0 decides, on all ranks: an error of ours is raised on all of them.
+    """What rank 0 decides, on all ranks: an error of ours, or of the disk, is raised on all of them.
 
     >>> agreed(lambda: 5)
     5
     """
     if not dist.is_initialized():
         return decide()
-    said: list[_Decision | MetalangError | None] = [None]
+    said: list[_Decision | MetalangError | OSError | None] = [None]
     if dist.get_rank() == 0:
         try:
             said = [decide()]
-        except MetalangError as error:
+        except (MetalangError, OSError) as error:
             said = [error]
     dist.broadcast_object_list(said, src=0)
-    if isinstance(said[0], MetalangError):
+    if isinstance(said[0], (MetalangError, OSError)):
         raise said[0]
     return said[0]

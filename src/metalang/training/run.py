@@ -54,10 +54,10 @@ def pretrain(settings: Settings) -> int:
         with told_of_compiler():
             dry_run(settings, _tokenizer(settings))
         return 0
-    claim_output(run.output_dir, resume=run.resume_training)
-    tokenizer = _tokenizer(settings)
+    agreed(lambda: claim_output(run.output_dir, resume=run.resume_training))
+    asked, tokenizer = settings.record(), _tokenizer(settings)
     checkpoint = agreed(lambda: newest_complete(run.output_dir)) if run.resume_training else None
-    checkpoint = checkpoint or branch_point(settings.schedule, run)
+    checkpoint = checkpoint or agreed(lambda: branch_point(settings.schedule, run))
     going = go_on(settings, checkpoint)
     data = feed(settings, tokenizer, going.sizes, is_resumed=checkpoint is not None)
     measures = measures_of(data, settings)
@@ -73,7 +73,7 @@ def pretrain(settings: Settings) -> int:
         require_goes_on(checkpoint, settings.schedule, run)
         data = continued(data, checkpoint)
     notes = () if checkpoint else first_weights(model, tokenizer.id_space, settings)
-    record = _leave_settings(settings, data)
+    record = _leave_settings(settings, data, asked)
     tracked = start_tracking(settings, record)
     trainer = MetalangTrainer(
         objective=objective_of(settings),
@@ -123,11 +123,12 @@ def _yardstick(settings: Settings, model: PreTrainedModel) -> Yardstick | None:
     return yardstick(model.config, length, run.device, num_devices=run.world_size, peak_flops=peak_flops)
 
 
-def _leave_settings(settings: Settings, data: Feed) -> dict[str, Any]:
+def _leave_settings(settings: Settings, data: Feed, asked: dict[str, Any]) -> dict[str, Any]:
     """Leaves in the output folder what the run was asked for, what it reads and by which versions it is made.
 
-    A run that is continued keeps what it was begun with, but for its length and what it leaves out (`plan`). Gives what
-    it left, on rank 0; the others write nothing.
+    `asked`: the flags as they were given; of a branch on other ranks the accumulation has been fitted since. A run that
+    is continued keeps what it was begun with, but for its length and what it leaves out (`plan`). Gives what it left,
+    on rank 0; the others write nothing.
     """
     run, path = settings.run, Path(settings.run.output_dir) / RUN_FILE
     if run.process_index != 0:
@@ -143,7 +144,7 @@ def _leave_settings(settings: Settings, data: Feed) -> dict[str, Any]:
     made_of = {"order": data.order, "corpora": data.contents, "specs": spec_hashes(data), "code": code_version()}
     if settings.start.init_from:
         made_of["before"] = tokens_before(settings.start.init_from)
-    record = {"run_id": secrets.token_hex(4), **settings.record(), **made_of, "versions": versions, **plan}
+    record = {"run_id": secrets.token_hex(4), **asked, **made_of, "versions": versions, **plan}
     write_json(path, record)
     return record
 

@@ -18,6 +18,7 @@ from metalang.files import ASIDE
 from metalang.text.names import first_line
 from metalang.training.callbacks.own_flags import OwnFlags
 from metalang.training.checkpoints import checkpoint_folder, steps
+from metalang.training.elastic import fit_engine
 from metalang.training.manifest import fault_of, publish, remove, write_manifest
 from metalang.training.probe import Probe, ProbeCheck
 from metalang.training.ranks import wait_for_all
@@ -71,6 +72,11 @@ class CheckedSaves(Trainer):
     def _determine_best_metric(self, *arguments: Any, **named: Any) -> bool:
         # transformers 5.23 saves by this alone under --save_strategy best, and would stop without a checkpoint.
         return super()._determine_best_metric(*arguments, **named) or self.control.should_save
+
+    def _load_best_model(self) -> None:
+        if self.is_deepspeed_enabled:
+            fit_engine(self.model_wrapped, Path(self.state.best_model_checkpoint), self.args)
+        super()._load_best_model()
 
     def _get_output_dir(self, trial: Any = None) -> str:
         return super()._get_output_dir(trial) if self._aside is None else str(self._aside)
