@@ -89,6 +89,20 @@ def test_a_run_that_goes_on_logs_evaluates_and_saves_as_its_own_flags_say_and_ke
     assert trainer.state.best_model_checkpoint == f"{tmp_path}/now/checkpoint-2"
 
 
+def test_the_logged_losses_of_a_run_that_goes_on_are_those_of_the_uninterrupted_one_wherever_it_was_saved(
+    data, tmp_path
+):
+    flags = {"learning_rate": 1e-3, "logging_steps": 4, "save_steps": 3, "eval_steps": 100}
+    whole = _trainer(data, tmp_path / "whole", **flags)
+    whole.train()
+    checkpoint = tmp_path / "whole/checkpoint-3"
+    resumed = _trainer(data, tmp_path / "resumed", **flags)
+    resumed.protect(lambda step: {}, checkpoint)
+    resumed.train(resume_from_checkpoint=str(checkpoint))
+    losses = [{row["step"]: row["loss"] for row in run.state.log_history if "loss" in row} for run in (whole, resumed)]
+    assert losses[0] == losses[1] and list(losses[0]) == [3, 4, 6]
+
+
 def test_a_run_that_saves_its_best_alone_has_a_checkpoint_where_it_is_stopped(data, tmp_path):
     trainer = _trainer(data, tmp_path / "run", learning_rate=9.0, save_strategy="best", eval_steps=1)
     trainer.add_callback(HardStop(3))
