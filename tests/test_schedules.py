@@ -131,14 +131,15 @@ def test_the_saves_of_pythia_are_powers_of_two():
     assert sorted(_settings("--save_at_steps", "pythia").schedule.saves) == [0, 1, 2, 4, 8, 16, 32, 64, 128, 256, 512]
 
 
-def _checkpoint(folder, settings, step):
-    """A checkpoint folder with what a run of these settings leaves of its scheduler at a step."""
+def _checkpoint(folder, settings, step, *, left_out=0):
+    """A checkpoint folder with what a run of these settings leaves of its scheduler at a step, some of whose updates
+    DeepSpeed has left out."""
     run = settings.run
     optimizer = torch.optim.SGD([torch.nn.Parameter(torch.zeros(1))], lr=run.learning_rate)
     scheduler = get_scheduler(
         run.lr_scheduler_type, optimizer, run.get_warmup_steps(10), run.max_steps, run.lr_scheduler_kwargs
     )
-    for _ in range(step):
+    for _ in range(step - left_out):
         optimizer.step()
         scheduler.step()
     (folder / f"checkpoint-{step}").mkdir(parents=True)
@@ -180,6 +181,13 @@ def test_a_branch_from_a_stable_phase_goes_on_whatever_its_own_warm_up_was(tmp_p
     settings = _settings(*WSD, "--branch_from", str(checkpoint), *ZERO)
     require_goes_on(checkpoint, settings.schedule, settings.run)
     assert not jumps(checkpoint, settings.run)
+
+
+def test_steps_whose_update_was_left_out_are_no_jump_of_the_schedule(tmp_path):
+    settings = _settings("--warmup_steps", "0")
+    checkpoint = _checkpoint(tmp_path, settings, 5, left_out=2)
+    assert not jumps(checkpoint, settings.run)
+    assert jumps(checkpoint, _settings("--warmup_steps", "0", "--max_steps", "20").run)
 
 
 def test_a_branch_from_a_half_written_checkpoint_is_refused(tmp_path):

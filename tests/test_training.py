@@ -573,7 +573,8 @@ def test_a_checkpoint_of_another_plan_is_refused_with_what_differs_unless_it_is_
 
 def test_an_output_folder_of_something_else_is_refused(tmp_path):
     claim_output(tmp_path / "new", resume=False)
-    claim_output(tmp_path, resume=False)
+    (tmp_path / "streams").mkdir()
+    claim_output(tmp_path, resume=False)  # of a run that was killed before its run.json was there
     (tmp_path / "thesis.tex").write_text("years of work")
     with pytest.raises(ConfigError, match=r"holds something else \(thesis\.tex\)"):
         claim_output(tmp_path, resume=True)

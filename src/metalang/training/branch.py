@@ -6,24 +6,26 @@ from pathlib import Path
 import torch
 
 from metalang.errors import MismatchError
-from metalang.training.checkpoints import require_complete, step_of
+from metalang.files import aside, publish_as
+from metalang.training.checkpoints import STREAMS, require_complete, step_of
 from metalang.training.flags import RunArguments, ScheduleArguments
 from metalang.training.schedule import rate_at
-from metalang.training.streams import STREAMS
 
 
 def branch_point(schedule: ScheduleArguments, run: RunArguments) -> Path | None:
-    """The checkpoint of --branch_from, or None. Raises ConfigError for one that is not complete.
+    """The checkpoint of --branch_from, or None. Raises ConfigError for one that is not complete. One rank calls it.
 
-    What the other run remembers of its streams is copied into --output_dir by the first rank.
+    What the other run remembers of its streams is copied into --output_dir.
     """
     if schedule.branch_from is None:
         return None
     checkpoint = Path(schedule.branch_from).expanduser()
     require_complete(checkpoint)
     remembered, own = checkpoint.parent / STREAMS, Path(run.output_dir) / STREAMS
-    if run.process_index == 0 and remembered.is_dir() and not own.exists():
-        shutil.copytree(remembered, own)
+    if remembered.is_dir() and not own.exists():
+        unfinished = aside(own)
+        shutil.copytree(remembered, unfinished)
+        publish_as(unfinished, own)
     return checkpoint
 
 
@@ -35,10 +37,10 @@ def require_goes_on(checkpoint: Path, schedule: ScheduleArguments, run: RunArgum
             f"--hard_stop {schedule.hard_stop} is reached: {checkpoint} has {step:,} steps behind it; give a later "
             "one, or leave it out"
         )
-    asked = rate_at(run, step)
-    if asked is None:
+    if rate_at(run, 0) is None:
         return
-    peak, meant = _rates(checkpoint)
+    peak, meant, done = _rates(checkpoint)
+    asked = rate_at(run, done)
     if peak != run.learning_rate:  # the checkpoint's scheduler brings its own, and would silently pass over the flag
         raise MismatchError(
             f"--learning_rate {run.learning_rate:g} is not the {peak:g} of {checkpoint}, which would go on; "
@@ -55,11 +57,16 @@ def require_goes_on(checkpoint: Path, schedule: ScheduleArguments, run: RunArgum
 
 def jumps(checkpoint: Path, run: RunArguments) -> bool:
     """Whether the learning rate of the next step is another than the checkpoint's own schedule meant."""
-    asked = rate_at(run, step_of(checkpoint))
-    return asked is not None and asked != _rates(checkpoint)[1]
+    if rate_at(run, 0) is None:
+        return False
+    _, meant, done = _rates(checkpoint)
+    return rate_at(run, done) != meant
 
 
-def _rates(checkpoint: Path) -> tuple[float, float]:
-    """The peak of the learning rate that a checkpoint holds, and the rate that it meant for its next step."""
+def _rates(checkpoint: Path) -> tuple[float, float, int]:
+    """The peak of the learning rate that a checkpoint holds, the rate that it meant for its next step, its steps done.
+
+    A step whose update DeepSpeed left out is none of the schedule's.
+    """
     state = torch.load(checkpoint / "scheduler.pt", weights_only=True)
-    return state["base_lrs"][0], state["_last_lr"][0]
+    return state["base_lrs"][0], state["_last_lr"][0], state["last_epoch"]

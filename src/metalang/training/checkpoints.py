@@ -21,6 +21,8 @@ logger = logging.getLogger(__name__)
 _CHECKPOINT = re.compile(r"checkpoint-(\d+)")
 DATA_FILE = "data.json"
 """In a checkpoint: what was read of each source until then, and what was left out."""
+STREAMS = "streams"
+"""In an --output_dir: what a run remembers of its streams, from before its run.json on."""
 
 
 def checkpoint_folder(output_dir: str | Path, step: int) -> Path:
@@ -100,7 +102,8 @@ def claim_output(output_dir: str | Path, *, resume: bool) -> None:
     if folder.exists() and not folder.is_dir():
         raise ConfigError(f"--output_dir {folder} is a file; give a folder")
     held = sorted(path.name for path in folder.iterdir()) if folder.exists() else []
-    held = [name for name in held if not name.endswith(ASIDE)]  # a run that was killed at once leaves nothing else
+    # A run that was killed at once leaves nothing else.
+    held = [name for name in held if not name.endswith(ASIDE) and name != STREAMS]
     if held and RUN_FILE not in held:
         raise ConfigError(f"--output_dir {folder} holds something else ({held[0]}); give another folder")
     if held and not resume and (steps(folder) or "model.safetensors" in held):
