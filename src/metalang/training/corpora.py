@@ -2,8 +2,6 @@
 
 from pathlib import Path
 
-from accelerate.utils import broadcast_object_list
-
 from metalang.building import TextBuild, build_corpus
 from metalang.building.executors import LocalExecutor, available_cores
 from metalang.building.saved import SavedBuild, is_saved
@@ -17,6 +15,7 @@ from metalang.text.sources import TextSource
 from metalang.text.tokenizer import TextTokenizer
 from metalang.training.config import Settings
 from metalang.training.flags import DataArguments
+from metalang.training.ranks import agreed
 from metalang.training.streams import open_stream
 
 CACHE = "tokenized"
@@ -34,12 +33,8 @@ def as_corpora(paths: list[str], flag: str, settings: Settings, tokenizer: str) 
     named = [(name, path) for name, path in found if path not in mixtures]
     if not named:
         return of_mixtures
-    folders: list[str | None] = [None] * len(named)
-    with settings.run.main_process_first(local=False, desc="tokenizing"):
-        if settings.run.process_index == 0:
-            split = "train" if flag == "--data_paths" else "validation"
-            folders = [str(_as_corpus(path, settings, tokenizer, split)) for _, path in named]
-    folders = broadcast_object_list(folders)
+    split = "train" if flag == "--data_paths" else "validation"
+    folders = agreed(lambda: [str(_as_corpus(path, settings, tokenizer, split)) for _, path in named])
     return [*((name, folder) for (name, _), folder in zip(named, folders, strict=True)), *of_mixtures]
 
 
@@ -81,15 +76,10 @@ def _sources(settings: Settings, tokenizer: TextTokenizer, *, is_resumed: bool) 
 
 def _mixture_folders(path: str, split: Split, settings: Settings, tokenizer: str) -> list[tuple[str, str]]:
     """(name, folder) of the sources of a mixture of a run. Rank 0 builds what is missing, the others wait."""
-    found: list[list[tuple[str, str]] | None] = [None]
-    with settings.run.main_process_first(local=False, desc="building"):
-        if settings.run.process_index == 0:
-            folder = Path(settings.run.output_dir).parent / CACHE
-            skip = settings.data.on_bad_line == "skip"
-            executor = LocalExecutor(available_cores())
-            corpora = MixtureCorpora(read_token_mixture(path), tokenizer, folder, executor, skip_bad_lines=skip)
-            found = [corpora.folders(split)]
-    return broadcast_object_list(found)[0]
+    folder = Path(settings.run.output_dir).parent / CACHE
+    skip, executor = settings.data.on_bad_line == "skip", LocalExecutor(available_cores())
+    corpora = MixtureCorpora(read_token_mixture(path), tokenizer, folder, executor, skip_bad_lines=skip)
+    return agreed(lambda: corpora.folders(split))
 
 
 def open_source(name: str, folder: str, data: DataArguments, tokenizer: TextTokenizer) -> Source:

@@ -1,14 +1,11 @@
 """The streams of a run: raw text that is encoded while the run reads it, and never stored."""
 
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from accelerate.utils import broadcast_object_list
-
 from metalang.building.saved import is_saved
 from metalang.building.text_mixture import is_mixture
-from metalang.errors import ConfigError, MetalangError, MismatchError
+from metalang.errors import ConfigError, MismatchError
 from metalang.mixing import Stream
 from metalang.mixing.bookmarks import Bookmarks
 from metalang.mixing.stream import EncodedText
@@ -16,10 +13,11 @@ from metalang.text.encoding import Encoder, choose_encoder
 from metalang.text.readers import BadLines
 from metalang.text.sources import TextSource
 from metalang.text.tokenizer import TextTokenizer
+from metalang.training.checkpoints import STREAMS
 from metalang.training.config import Settings
-from metalang.training.flags import DataArguments, RunArguments
+from metalang.training.flags import DataArguments
+from metalang.training.ranks import agreed
 
-STREAMS = "streams"
 _SAMPLED_BYTES = 2**24
 
 _Begun = tuple[dict[str, Any], str | None, Encoder]
@@ -35,9 +33,7 @@ def open_stream(name: str, path: str, settings: Settings, tokenizer: TextTokeniz
     data, run = settings.data, settings.run
     _refuse_what_is_stored(path)
     bookmarks = Path(run.output_dir) / STREAMS / f"{name}.jsonl"
-    stream, commit, encoder = _of_first_rank(
-        run, lambda: _begun(path, data, tokenizer, bookmarks, is_resumed=is_resumed)
-    )
+    stream, commit, encoder = agreed(lambda: _begun(path, data, tokenizer, bookmarks, is_resumed=is_resumed))
     source = _source(path, data, commit)
     if run.process_index and source.stamp() != stream["source"]:
         raise MismatchError(f"{path} is not the same on all machines; give each the same files")
@@ -49,21 +45,6 @@ def open_stream(name: str, path: str, settings: Settings, tokenizer: TextTokeniz
         max_epochs=data.max_epochs,
         bookmarks=Bookmarks(bookmarks, stream, is_writer=run.process_index == 0),
     )
-
-
-def _of_first_rank(run: RunArguments, find: Callable[[], _Begun]) -> _Begun:
-    """What the first rank finds, on all ranks. What it raises, all raise: none waits for one that has ended."""
-    found: _Begun | None = None
-    fault: Exception | None = None
-    if run.process_index == 0:
-        try:
-            found = find()
-        except (MetalangError, OSError) as error:
-            fault = error
-    found, fault = broadcast_object_list([found, fault])
-    if fault is not None:
-        raise fault
-    return found
 
 
 def _begun(path: str, data: DataArguments, tokenizer: TextTokenizer, bookmarks: Path, *, is_resumed: bool) -> _Begun:

@@ -4,7 +4,6 @@ import logging
 import math
 from dataclasses import dataclass, field
 
-from accelerate.utils import broadcast_object_list
 from transformers import Trainer
 
 from metalang.errors import ConfigError
@@ -14,6 +13,7 @@ from metalang.training.config import Settings
 from metalang.training.evaluation.answers import Answer, answers_of, exact_match, has_mappings
 from metalang.training.evaluation.text_bytes import is_text, num_text_bytes
 from metalang.training.feed import Feed
+from metalang.training.ranks import agreed
 
 logger = logging.getLogger(__name__)
 
@@ -53,10 +53,8 @@ def measures_of(data: Feed, settings: Settings) -> Measures:
     if settings.data.phase != "pretrain" or settings.model.architecture != "causal":
         return Measures(ids)
     corpora = {name: dataset.corpus for name, dataset in data.evaluation.items()}
-    found = [None]
-    if settings.run.process_index == 0:
-        found = [{name: num_text_bytes(each, data.tokenizer) for name, each in corpora.items() if is_text(each)}]
-    (text_bytes,) = broadcast_object_list(found)
+    texts = {name: each for name, each in corpora.items() if is_text(each)}
+    text_bytes = agreed(lambda: {name: num_text_bytes(each, data.tokenizer) for name, each in texts.items()})
     count, behind_eos = settings.evaluation.exact_match_rows, settings.data.document_boundaries == "ignore"
     longest = settings.data.max_length + 1 - behind_eos
     answers = {name: answers_of(each, count=count, longest=longest) for name, each in corpora.items()}
