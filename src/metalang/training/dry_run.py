@@ -17,14 +17,16 @@ from metalang.training.config import Settings
 from metalang.training.diffusion.noise import EvaluationNoise
 from metalang.training.diffusion.windows import NoisyWindows
 from metalang.training.elastic import tell_deepspeed
-from metalang.training.estimate import PEAK_FLOPS, Memory, flops_per_token, hours, memory, model_size
+from metalang.training.estimate import Memory, flops_per_token, hours, memory, model_size
 from metalang.training.flags import RunArguments
 from metalang.training.model import build_model, mask_id_of
 from metalang.training.objectives import objective_of
 from metalang.training.objectives.output_layer import why_not_fused
+from metalang.training.speed import bf16_peak
 from metalang.training.trainer import MetalangTrainer
 
 _STEPS, _LENGTH = 2, 128
+_GPUS = ("A100", "H100 SXM", "H200", "B200", "L40S", "RTX 4090")
 
 
 def dry_run(settings: Settings, tokenizer: TextTokenizer) -> None:
@@ -67,8 +69,7 @@ def estimates(config: Any, *, tokens: int, mfu: float, gpus: int, length: int, *
         f"length     {tokens:,} tokens ({format_size(tokens)})",
         f"time       at {mfu:.0%} of the peak of {gpus} GPUs: "
         + ", ".join(
-            f"{name} {_duration(hours(flops * tokens, peak=peak, gpus=gpus, mfu=mfu))}"
-            for name, peak in PEAK_FLOPS.items()
+            f"{name} {_duration(hours(flops * tokens, peak=bf16_peak(name), gpus=gpus, mfu=mfu))}" for name in _GPUS
         ),
     ]
 

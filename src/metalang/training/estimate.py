@@ -171,17 +171,6 @@ def loss_bytes(num_rows: int, num_ids: int, width: int, number_bytes: int, *, is
     return 2 * number_bytes * num_logits + 3 * 4 * min(num_logits, 2**27)
 
 
-PEAK_FLOPS = {
-    "A100": 312e12,
-    "H100 SXM": 989e12,
-    "H200": 989e12,
-    "B200": 2250e12,
-    "L40S": 362e12,
-    "RTX 4090": 165e12,
-}
-"""FLOP/s of a GPU in bf16, dense, with float32 sums, by NVIDIA's data sheets."""
-
-
 def hours(flops: float, *, peak: float, gpus: int, mfu: float) -> float:
     """How long so many operations take at a share `mfu` of the peak of all GPUs together.
 
