@@ -10,7 +10,6 @@ once, beside the parts:
 DeepSpeed is told to read it in memory, for this start alone: the next checkpoint is an ordinary one of the new ranks.
 """
 
-import os
 import shutil
 from argparse import Namespace
 from contextlib import redirect_stderr, redirect_stdout
@@ -35,6 +34,7 @@ from metalang.training.callbacks.zero3_groups import OwnGroups
 from metalang.training.checkpoints import marker_of, step_of
 from metalang.training.config import Settings
 from metalang.training.flags import RunArguments
+from metalang.training.manifest import sync
 from metalang.training.ranks import agreed
 
 RANKS, STEP_SIZES = "ranks", "step sizes"
@@ -129,9 +129,10 @@ def _keep_batch(run: RunArguments, checkpoint: Path, windows: int) -> str:
 
 
 def _require_plain_steps(settings: Settings) -> None:
-    if settings.data.phase != "pretrain":
+    rows = f"--phase {settings.data.phase}" if settings.data.phase != "pretrain" else "--architecture seq2seq"
+    if settings.data.phase != "pretrain" or settings.model.architecture == "seq2seq":
         raise ConfigError(
-            f"--allow_batch_change True: the rows of --phase {settings.data.phase} are ordered by their global batch; "
+            f"--allow_batch_change True: the rows of {rows} are ordered by their global batch; "
             "keep it, or start anew in another --output_dir"
         )
     if settings.data.skip_steps:
@@ -198,7 +199,8 @@ def make_universal(checkpoint: Path) -> None:
     for leftover in (folder, unfinished):
         shutil.rmtree(leftover, ignore_errors=True)
     _convert(checkpoint / f"global_step{step_of(checkpoint)}", unfinished)
-    _sync(unfinished)
+    for path in unfinished.rglob("*"):
+        sync(path)
     publish_as(unfinished, folder)
     with written(latest) as file:
         file.write(folder.name.encode())
@@ -218,13 +220,3 @@ def _convert(parts: Path, folder: Path) -> None:
     with redirect_stdout(StringIO()), redirect_stderr(StringIO()):
         ds_to_universal.main(arguments)
     (folder.parent / "latest_universal").unlink()
-
-
-def _sync(folder: Path) -> None:
-    """Makes the files of a folder last."""
-    for path in folder.rglob("*"):
-        descriptor = os.open(path, os.O_RDONLY)
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)

@@ -28,7 +28,7 @@ def write_manifest(folder: Path, unchanged: dict[str, Any]) -> None:
     names = [name for name in names if name != MANIFEST]
     entries = _in_threads(lambda name: _lasting(folder / name), names)
     for each in (*(path for path in folder.rglob("*") if path.is_dir()), folder):
-        _sync(each)
+        sync(each)
     write_sealed(folder / MANIFEST, {"unchanged": unchanged, "files": dict(zip(names, entries, strict=True))})
 
 
@@ -66,16 +66,17 @@ def publish(unfinished: Path, folder: Path) -> None:
 def remove(folder: Path) -> None:
     """Removes a checkpoint, the manifest first: half removed it is no longer complete."""
     (folder / MANIFEST).unlink(missing_ok=True)
-    _sync(folder)
+    sync(folder)
     shutil.rmtree(folder)
 
 
 def _lasting(path: Path) -> dict[str, Any]:
-    _sync(path)
+    sync(path)
     return {"bytes": path.stat().st_size, "sha256": sha256_of(path)}
 
 
-def _sync(path: Path) -> None:
+def sync(path: Path) -> None:
+    """Makes a file, or the names in a folder, last."""
     descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)
