@@ -123,12 +123,7 @@ def _pairs(settings: Settings, tokenizer: TextTokenizer) -> Feed:
     batch, num_places = run.windows_per_step, run.windows_per_step * run.max_steps
     order = RowOrder(pairs.sizes, batch=batch, seed=run.order_seed, content=pairs.fingerprint)
     epochs = num_places / len(pairs)
-    if epochs > data.max_epochs:
-        raise ConfigError(
-            f"{name} holds {len(pairs):,} pairs and is asked for {num_places:,}, {epochs:.2f} epochs. At most "
-            f"{data.max_epochs:g} are allowed: set --max_epochs {ceil(100 * epochs) / 100:g} to read that often, ask "
-            "for fewer steps, or give more data"
-        )
+    windows.require_epochs(name, len(pairs), "pairs", asked=num_places, max_epochs=data.max_epochs)
     held_out = named_paths(data.nl_eval_data_path, "--nl_eval_data_path")
     return Feed(
         tokenizer=tokenizer,

@@ -164,7 +164,7 @@ def _conversations(settings: Settings, tokenizer: TextTokenizer, sizes: StepSize
     order = RowOrder(dataset.sizes, batch=batch, seed=run.order_seed, content=dataset.fingerprint)
     num_places = batch * run.max_steps
     epochs = num_places / len(dataset)
-    _require_epochs(name, dataset, num_places, settings.data.max_epochs)
+    require_epochs(name, len(dataset), "conversations", asked=num_places, max_epochs=settings.data.max_epochs)
     held_out = named_paths(settings.data.nl_eval_data_path, "--nl_eval_data_path")
     left_out = f" ({dataset.num_bad:,} bad ones are left out)" if dataset.num_bad else ""
     return Feed(
@@ -208,11 +208,12 @@ def _open(path: str, settings: Settings, tokenizer: TextTokenizer) -> UnifiedDat
     return dataset
 
 
-def _require_epochs(name: str, dataset: UnifiedDataset, num_places: int, max_epochs: float) -> None:
-    epochs = num_places / len(dataset)
+def require_epochs(name: str, held: int, what: str, *, asked: int, max_epochs: float) -> None:
+    """Raises ConfigError where `held` conversations, or pairs, would be read more often than `max_epochs`."""
+    epochs = asked / held
     if epochs > max_epochs:
         raise ConfigError(
-            f"{name} holds {len(dataset):,} conversations and is asked for {num_places:,}, {epochs:.2f} epochs. "
+            f"{name} holds {held:,} {what} and is asked for {asked:,}, {epochs:.2f} epochs. "
             f"At most {max_epochs:g} epochs are allowed: set --max_epochs {ceil(100 * epochs) / 100:g} to read that "
             "often, ask for fewer steps, or give more data"
         )
