@@ -68,6 +68,8 @@ def log_line(logs: dict[str, float], step: int, max_steps: int, *, seconds_left:
     'step 100/1000 | loss 4.523 | ppl 92.1 | 1,200 tok/s | eta 0:12:30'
     >>> log_line({"loss": float("nan"), "mfu": 0.412, "nan_steps": 2}, 100, 1000)
     'step 100/1000 | loss nan | ppl nan | mfu 41.2% | nan_steps 2'
+    >>> log_line({"loss": 300.0}, 100, 1000), log_line({"loss": 1000.0}, 100, 1000)
+    ('step 100/1000 | loss 300.000 | ppl 1.94e+130', 'step 100/1000 | loss 1000.000 | ppl inf')
     >>> log_line({"eval_wiki_loss": 3.0, "eval_wiki_perplexity": 20.0855, "eval_wiki_bits_per_byte": 1.25}, 100, 1000)
     'step 100/1000 | eval wiki | loss 3.0000 | ppl 20.1 | 1.2500 bits/byte'
     >>> log_line({"eval_copies_loss": 2.0, "eval_copies_perplexity": 7.389, "eval_copies_exact_match": 0.5}, 100, 1000)
@@ -102,4 +104,5 @@ def _evaluated(logs: dict[str, float]) -> list[str]:
 
 
 def _perplexity(loss: float) -> str:
-    return "inf" if loss >= 700 else f"{math.exp(loss):,.1f}"
+    perplexity = math.inf if loss >= 700 else math.exp(loss)
+    return f"{perplexity:.3g}" if perplexity >= 1e9 else f"{perplexity:,.1f}"
