@@ -103,6 +103,26 @@ def test_tokens_of_an_earlier_run_that_gave_the_weights_count(runs):
     assert found.substitution == pytest.approx(105 / 60)
 
 
+def test_tokens_before_the_baseline_count_as_those_before_the_others(runs):
+    """A baseline that began behind 60 artificial tokens needs 260 for its 2.1, of which 200 are natural."""
+    first = {"tokens_seen": 60, "tokens_seen_meta": 60}
+    for name, losses in (("shuffled", (4.0, 3.1, 2.1)), ("ordered", (4.0, 2.0, 1.5))):
+        _run(runs / name, losses, before=first, init_from=name)
+    found = saved(*_groups(runs / "shuffled", runs / "ordered"), "eval_wiki_loss", 0)
+    assert (found.baseline_tokens, found.tokens) == pytest.approx((260, 155))
+    assert (found.efficiency, found.efficiency_of_all) == pytest.approx((1 - 95 / 200, 1 - 155 / 260))
+    assert found.substitution is None  # neither has more artificial ones than the other
+
+
+def test_runs_on_artificial_languages_alone_are_compared_by_all_their_tokens(runs, tmp_path):
+    _run(runs / "slow", (4.0, 3.0, 2.0), metas=(0, 100, 200))
+    _run(runs / "fast", (4.0, 2.0, 1.0), metas=(0, 100, 200), learning_rate=2e-3)
+    found = saved(*_groups(runs / "slow", runs / "fast"), "eval_wiki_loss", 0)
+    assert (found.efficiency, found.efficiency_of_all, found.substitution) == (None, 0.5, None)
+    compare([str(runs / "fast")], baseline=str(runs / "slow"), output_dir=str(tmp_path / "page"), half_life=0)
+    assert "needs 50.0% fewer tokens for the baseline" in (tmp_path / "page/index.html").read_text()
+
+
 def test_a_run_that_never_gets_there_says_so(runs):
     base, dyck = _groups(runs / "base", runs / "dyck")
     found = saved(dyck, base, "eval_wiki_loss", 0)

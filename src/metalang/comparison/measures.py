@@ -23,20 +23,22 @@ class Final:
 class Saved:
     """How far a group comes with fewer tokens than the baseline.
 
-    `level`: the baseline's final smoothed loss, and `baseline_tokens` where it first has it. `tokens`: where the group
-    first has it, None for never; `synthetic` of them are of artificial languages, those of an earlier run that it
-    began from among them.
+    `level`: the baseline's final smoothed loss. `baseline_tokens`, `tokens` (None for never): where the baseline and
+    the group first have it; `baseline_synthetic`, `synthetic` of them are of artificial languages. Those of an earlier
+    run that each began from are among all four.
     """
 
     level: float
     baseline_tokens: float
+    baseline_synthetic: float
     tokens: float | None
     synthetic: float
 
     @property
     def efficiency(self) -> float | None:
-        """1 - (natural tokens to the level) / (the baseline's tokens to it): the artificial ones are for free."""
-        return None if self.tokens is None else 1 - (self.tokens - self.synthetic) / self.baseline_tokens
+        """1 - (natural tokens to the level) / (the baseline's): the artificial ones are for free. None without any."""
+        natural = self.baseline_tokens - self.baseline_synthetic
+        return None if self.tokens is None or natural < 1 else 1 - (self.tokens - self.synthetic) / natural
 
     @property
     def efficiency_of_all(self) -> float | None:
@@ -45,11 +47,13 @@ class Saved:
 
     @property
     def substitution(self) -> float | None:
-        """Natural tokens saved by an artificial one: (baseline's - natural) / artificial, the marginal rate of
-        substitution (after Hu et al. 2025, arXiv 2502.19249); None where there are none."""
-        if self.tokens is None or not self.synthetic:
+        """Natural tokens saved by an artificial one that the baseline has not: (baseline's natural - natural) /
+        (artificial - baseline's), the marginal rate of substitution (after Hu et al. 2025, arXiv 2502.19249); None
+        where there are none."""
+        more = self.synthetic - self.baseline_synthetic
+        if self.tokens is None or more <= 0:
             return None
-        return (self.baseline_tokens - (self.tokens - self.synthetic)) / self.synthetic
+        return (self.baseline_tokens - self.tokens + more) / more
 
 
 def final(group: Group, metric: str) -> Final | None:
@@ -66,15 +70,16 @@ def saved(baseline: Group, group: Group, metric: str, half_life: float) -> Saved
     if theirs is None or ours is None:
         return None
     level = theirs.final
-    needed = theirs.first_at_most(level)
+    needed, first = theirs.first_at_most(level), ours.first_at_most(level)
     assert needed is not None, "a curve reaches its own end"
-    first = ours.first_at_most(level)
-    before = group.runs[0].before
-    if first is None:
-        return Saved(level, needed, None, 0.0)
-    inside = np.mean([_synthetic_until(run, first) for run in group.runs])
-    all_before, meta_before = (before.get(key, 0) for key in ("tokens_seen", "tokens_seen_meta"))
-    return Saved(level, needed, first + all_before, float(inside) + meta_before)
+    of_group = (None, 0.0) if first is None else _with_before(group, first)
+    return Saved(level, *_with_before(baseline, needed), *of_group)
+
+
+def _with_before(group: Group, tokens: float) -> tuple[float, float]:
+    """The first `tokens` of a group and those of the runs that it began from, and how many of them are artificial."""
+    inside, before = np.mean([_synthetic_until(run, tokens) for run in group.runs]), group.runs[0].before
+    return tokens + before.get("tokens_seen", 0), float(inside) + before.get("tokens_seen_meta", 0)
 
 
 def _synthetic_until(run: Run, tokens: float) -> float:

@@ -74,8 +74,10 @@ def verdict(base: Row, row: Row) -> str:
         return text + "."
     if row.saved.tokens is None:
         return text + "; never reaches the baseline's final loss."
+    if row.saved.efficiency is None:
+        return f"{text}; needs {_fewer(row.saved.efficiency_of_all)} tokens for the baseline's final loss."
     text += f"; needs {_fewer(row.saved.efficiency)} natural tokens for the baseline's final loss"
-    if row.saved.synthetic:
+    if row.saved.synthetic or row.saved.baseline_synthetic:
         text += f", and {_fewer(row.saved.efficiency_of_all)} tokens in all"
     return text + "."
 
