@@ -8,8 +8,8 @@ import sys
 import pytest
 import torch
 
-from metalang.errors import MetalangError, MismatchError
-from metalang.training.checkpoints import newest_complete
+from metalang.errors import ConfigError, MetalangError, MismatchError
+from metalang.training.checkpoints import newest_complete, require_complete, resume_point
 from metalang.training.environment import told_of_lost_ranks
 from metalang.training.manifest import fault_of, publish, remove, write_manifest
 from metalang.training.probe import Probe
@@ -41,6 +41,28 @@ def test_every_flipped_bit_of_a_checkpoint_is_found(tmp_path):
             assert fault_of(checkpoint).startswith(fault)
         (checkpoint / name).write_bytes(content)
     assert fault_of(checkpoint) is None
+
+
+def test_a_checkpoint_that_is_nowhere_is_not_called_unfinished(tmp_path):
+    with pytest.raises(ConfigError, match="checkpoint-5 is no complete checkpoint: there is no such folder; give one"):
+        require_complete(tmp_path / "checkpoint-5")
+
+
+def test_a_run_does_not_begin_anew_over_what_it_has_saved(tmp_path):
+    assert resume_point(tmp_path / "nothing") is None
+    assert resume_point(tmp_path) is None
+    (tmp_path / "model.safetensors").write_bytes(b"weights")
+    with pytest.raises(
+        ConfigError, match="holds a finished model and no checkpoint to go on from; give another folder"
+    ):
+        resume_point(tmp_path)
+    checkpoint = _checkpoint(tmp_path, 5)
+    assert resume_point(tmp_path) == checkpoint
+    (checkpoint / "trainer_state.json").write_bytes(b"[]")
+    with pytest.raises(
+        ConfigError, match=r"holds 1 checkpoint and none is as it was written .* move them away to begin"
+    ):
+        resume_point(tmp_path)
 
 
 def test_a_checkpoint_takes_the_place_of_a_broken_one(tmp_path):

@@ -228,7 +228,7 @@ def test_the_scale_of_fp16_that_is_too_large_is_no_nan_step():
         ({"max_nan_steps": -1}, "--max_nan_steps -1 is no count; give 0 or more"),
         ({"spike_sigma": -6.0}, r"--spike_sigma -6\.0 is no distance; give 6, or 0"),
         ({"spike_sigma": math.nan}, "--spike_sigma nan is no distance"),
-        ({"peak_flops": "fast"}, "'fast' is not a whole number; write it as"),
+        ({"peak_flops": "fast"}, "--peak_flops fast is no speed; give FLOP/s, such as 989T"),
         ({"peak_flops": "0"}, "--peak_flops 0 is no speed; give FLOP/s, such as 989T"),
     ],
 )

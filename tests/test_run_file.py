@@ -112,7 +112,7 @@ def test_values_of_a_file_are_words_of_a_command_line(tmp_path):
             "training: {total_steps: 5}\nmax_steps: 6",
             "says --max_steps twice, as 'training.total_steps' and as 'max_st",
         ),
-        ("config: other.yaml", "has the key 'config', which is no flag"),
+        ("config: other.yaml", "has the key 'config', and a file of flags cannot name another one; leave it out"),
         ("[1, 2]", "holds no mapping of flags; take configs/runs/tiny.yaml as an example"),
         ("a: [", "does not parse"),
     ],

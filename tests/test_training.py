@@ -1,5 +1,6 @@
 """The parts of a run that need no launcher: flags, models, windows, loss, evaluation, checkpoints."""
 
+import importlib.util
 import json
 import logging
 import os
@@ -124,11 +125,45 @@ def test_the_documented_flags_mean_what_they_say(tmp_path):
         (["--data_ratioz=1"], r"^--data_ratioz is no flag; did you mean --data_ratios\?$"),
         (["--qqqq", "5"], "^--qqqq is no flag; --help names them all$"),
         (["--seed", "1", "2"], "^'2' belongs to no flag; "),
+        (["--learning_rate", "nan"], "--learning_rate nan is no learning rate; give more than 0, such as 1e-3"),
+        (["--learning_rate=-1"], "--learning_rate -1 is no learning rate"),
+        (["--warmup_steps", "-5"], "--warmup_steps -5 is no number of steps; give 0 or more, such as 100"),
+        (
+            ["--resume_from_checkpoint", "runs/a"],
+            "--resume_from_checkpoint runs/a is not looked at here; --resume_training True goes on from the newest",
+        ),
     ],
 )
 def test_a_flag_that_cannot_be_meant_is_refused(tmp_path, more, message):
     with pytest.raises(ConfigError, match=message):
         parse_arguments(_flags(tmp_path, *more))
+
+
+@pytest.mark.parametrize(
+    ("more", "message"),
+    [
+        (
+            ["--sample_prompts", "The sea"],
+            "--sample_prompts 'The sea' has no effect without --sample_steps, such as 1000",
+        ),
+        (["--sample_tokens", "8"], "--sample_tokens 8 has no effect without --sample_steps"),
+        (["--sample_temperature", "1"], r"--sample_temperature 1\.0 has no effect without --sample_steps"),
+        (["--max_nan_steps", "5"], "--max_nan_steps 5 has no effect without --on_nan skip; add that, or leave it out"),
+        (["--dry_run_gpus", "8"], "--dry_run_gpus 8 has no effect without --dry_run True"),
+        (["--dry_run_mfu", "0.3"], r"--dry_run_mfu 0\.3 has no effect without --dry_run True"),
+        (["--allow_batch_change", "True"], "--allow_batch_change True has no effect without --resume_training True"),
+        (["--rebase_data", "True"], "--rebase_data True has no effect without --resume_training True"),
+    ],
+)
+def test_a_flag_that_would_have_no_effect_is_refused(tmp_path, more, message):
+    with pytest.raises(ConfigError, match=message):
+        parse_arguments(_flags(tmp_path, *more))
+
+
+def test_several_trackers_are_named_with_commas(tmp_path):
+    assert parse_arguments(_flags(tmp_path, "--report_to", "wandb,wandb")).run.report_to == ["wandb", "wandb"]
+    with pytest.raises(ConfigError, match=r"^--report_to wandbb is no tracker; did you mean 'wandb'"):
+        parse_arguments(_flags(tmp_path, "--report_to", "wandb,wandbb"))
 
 
 @pytest.mark.parametrize(
@@ -198,9 +233,38 @@ def test_bf16_without_a_gpu_says_what_to_add(tmp_path):
             {"zero_optimization": {"stage": 3, "stage3_gather_16bit_weights_on_model_save": False}},
             "or set --gather_weights False",
         ),
+        (
+            {"zero_optimization": {"stage": 4}},
+            r"sets zero_optimization\.stage to 4: Input should be 0, 1, 2, 3 or 3; mend",
+        ),
+        (
+            {"zero_optimization": {"stage": 2, "reduce_bucket_size": "big"}},
+            r"sets zero_optimization\.reduce_bucket_size to 'big': Input should be a valid integer",
+        ),
     ],
 )
 def test_a_deepspeed_json_that_would_override_the_flags_is_refused_with_the_fix(tmp_path, config, message):
+    path = tmp_path / "ds.json"
+    path.write_text(json.dumps(config))
+    with pytest.raises(ConfigError, match=message):
+        check_deepspeed_json(path)
+
+
+@pytest.mark.parametrize(
+    ("missing", "message"),
+    [
+        ("gradient_clipping", "does not say gradient_clipping, so --max_grad_norm would have no effect"),
+        (
+            "bf16",
+            r"does not say bf16\.enabled, so --bf16 would have no effect; write \"auto\" there, as configs/ds/zero2",
+        ),
+        ("train_micro_batch_size_per_gpu", "does not say train_micro_batch_size_per_gpu, so --per_device_train_batch"),
+        ("zero_optimization", r"does not say zero_optimization\.stage; write 0 \(nothing is shared out\), 1, 2 or 3"),
+    ],
+)
+def test_a_deepspeed_json_that_would_not_hear_of_a_flag_is_refused(tmp_path, missing, message):
+    config = json.loads((ROOT / "configs/ds/zero2.json").read_text())
+    del config[missing]
     path = tmp_path / "ds.json"
     path.write_text(json.dumps(config))
     with pytest.raises(ConfigError, match=message):
@@ -217,10 +281,23 @@ def test_a_deepspeed_json_is_json_as_accelerate_reads_it(tmp_path, text):
 
 def test_zero3_need_not_gather_what_is_not_saved(tmp_path):
     path = tmp_path / "ds.json"
-    path.write_text('{"zero_optimization": {"stage": 3, "offload_optimizer": {"device": "cpu"}}}')
+    config = json.loads((ROOT / "configs/ds/zero2.json").read_text())
+    config["zero_optimization"] = {"stage": 3, "offload_optimizer": {"device": "cpu"}}
+    path.write_text(json.dumps(config))
     check_deepspeed_json(path, gather_weights=False)
     with pytest.raises(ConfigError, match="has ZeRO stage 3 without"):
         parse_arguments(_flags(tmp_path, "--deepspeed", str(path)))
+
+
+def test_deepspeed_without_its_launcher_says_how_to_start(tmp_path):
+    if importlib.util.find_spec("mpi4py"):
+        pytest.skip("MPI may be the launcher")
+    nowhere = {"TORCH_EXTENSIONS_DIR": str(tmp_path)}
+    with pytest.raises(
+        ConfigError, match=r"--deepspeed needs a launcher, .* start it as deepspeed --num_gpus 1 train/pret"
+    ):
+        prepare_environment(dict(nowhere), ["--deepspeed", "configs/ds/zero2.json"])
+    prepare_environment(nowhere | {"RANK": "0"}, ["--deepspeed", "configs/ds/zero2.json"])
 
 
 def test_a_stale_lock_of_a_compilation_is_named_and_a_fresh_one_is_not(tmp_path):

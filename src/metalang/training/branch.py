@@ -37,6 +37,11 @@ def require_goes_on(checkpoint: Path, schedule: ScheduleArguments, run: RunArgum
             f"--hard_stop {schedule.hard_stop} is reached: {checkpoint} has {step:,} steps behind it; give a later "
             "one, or leave it out"
         )
+    if step > run.max_steps:
+        raise MismatchError(
+            f"--max_steps {run.max_steps} counts all steps of the run, and {checkpoint} has {step:,} behind it; give "
+            "more"
+        )
     if rate_at(run, 0) is None:
         return
     peak, meant, done = _rates(checkpoint)

@@ -45,9 +45,28 @@ def newest_complete(output_dir: str | Path) -> Path | None:
     return None
 
 
+def resume_point(output_dir: str | Path) -> Path | None:
+    """The checkpoint from which a run goes on, None for one that has saved nothing yet.
+
+    Raises ConfigError where a run would begin anew over what it has saved.
+    """
+    found = newest_complete(output_dir)
+    held = len(steps(Path(output_dir)))
+    if found is None and held:
+        raise ConfigError(
+            f"--output_dir {output_dir} holds {held} checkpoint{'s' if held > 1 else ''} and none is as it was written "
+            "(the log names what is wrong); bring one back, or move them away to begin anew"
+        )
+    if found is None and (Path(output_dir) / "model.safetensors").exists():
+        raise ConfigError(
+            f"--output_dir {output_dir} holds a finished model and no checkpoint to go on from; give another folder"
+        )
+    return found
+
+
 def require_complete(checkpoint: Path) -> None:
     """Raises ConfigError for a folder that is no complete checkpoint."""
-    fault = fault_of(checkpoint)
+    fault = fault_of(checkpoint) if checkpoint.is_dir() else "there is no such folder"
     if fault is not None:
         raise ConfigError(f"{checkpoint} is no complete checkpoint: {fault}; give one that is, or the run's newest")
 

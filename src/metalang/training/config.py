@@ -26,6 +26,7 @@ from metalang.training.flags import (
     ScheduleArguments,
     StartArguments,
 )
+from metalang.training.idle_flags import require_effect
 from metalang.training.run_file import with_file
 from metalang.training.schedule import settle
 
@@ -80,6 +81,7 @@ def parse_arguments(argv: list[str], description: str = "") -> Settings:
     settle(settings.schedule, settings.run)
     _require_fresh(settings)
     check_place(settings.model.attn_implementation, settings.run)
+    require_effect(settings)
     return settings
 
 

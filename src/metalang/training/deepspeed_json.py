@@ -11,7 +11,7 @@ from typing import Any
 from deepspeed.runtime.precision_config import DeepSpeedBF16Config, DeepSpeedFP16Config
 from deepspeed.runtime.zero.config import DeepSpeedZeroConfig
 from deepspeed.runtime.zero.offload_config import DeepSpeedZeroOffloadOptimizerConfig, DeepSpeedZeroOffloadParamConfig
-from pydantic import BaseModel
+from pydantic import BaseModel, ValidationError
 
 from metalang.errors import ConfigError
 from metalang.specs import nearest
@@ -78,6 +78,35 @@ def check_deepspeed_json(path: Path, *, gather_weights: bool = True) -> None:
         raise ConfigError(
             f'{path} has ZeRO stage 3 without "{_GATHER}": true, so --gather_weights True would find no weights to '
             "save; add that to zero_optimization, or set --gather_weights False"
+        )
+    _check_values(path, config)
+    _require_auto(path, config)
+
+
+def _check_values(path: Path, config: dict[str, Any]) -> None:
+    for block, model in _BLOCKS.items():
+        if "." in block:
+            continue  # is checked with the block that it is part of
+        try:
+            model(**{key: value for key, value in _at(config, block, {}).items() if value != "auto"})
+        except ValidationError as error:
+            fault = error.errors()[0]
+            where = ".".join([block, *map(str, fault["loc"])])
+            raise ConfigError(f"{path} sets {where} to {fault['input']!r}: {fault['msg']}; mend it") from None
+
+
+def _require_auto(path: Path, config: dict[str, Any]) -> None:
+    """Raises ConfigError where DeepSpeed would not hear of a flag, but take its own default (no clipping, float32)."""
+    for key, flag in _FLAGS_OF_AUTO_KEYS.items():
+        if _at(config, key) is None:
+            raise ConfigError(
+                f'{path} does not say {key}, so {flag} would have no effect; write "auto" there, as '
+                "configs/ds/zero2.json"
+            )
+    if _at(config, "zero_optimization.stage") is None:
+        raise ConfigError(
+            f"{path} does not say zero_optimization.stage; write 0 (nothing is shared out), 1, 2 or 3, as "
+            "configs/ds/zero2.json"
         )
 
 

@@ -1,12 +1,13 @@
 """What has to be set before torch and DeepSpeed are imported, and how a process of theirs ends."""
 
+import importlib.util
 import logging
 import os
 import re
 import sys
 import time
 import warnings
-from collections.abc import Iterator, MutableMapping, Sequence
+from collections.abc import Iterator, Mapping, MutableMapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -30,6 +31,7 @@ def prepare_environment(environment: MutableMapping[str, str], argv: Sequence[st
         environment.setdefault(
             "DS_ACCELERATOR", "cpu"
         )  # DeepSpeed 0.19 takes a GPU that it sees, whatever is asked for
+    _require_launcher(environment, argv)
     folder = Path(environment.setdefault("TORCH_EXTENSIONS_DIR", str(Path(sys.prefix) / "torch_extensions")))
     for lock in folder.glob("*/lock"):
         age = time.time() - lock.stat().st_mtime
@@ -38,6 +40,16 @@ def prepare_environment(environment: MutableMapping[str, str], argv: Sequence[st
                 f"{lock} is {age / 60:.0f} minutes old, left by a run that was killed while it compiled; every "
                 f"run would wait for it for ever. Make sure that no other run is compiling, then: rm {lock}"
             )
+
+
+def _require_launcher(environment: Mapping[str, str], argv: Sequence[str]) -> None:
+    """Raises ConfigError where --deepspeed is given and nobody has started ranks: DeepSpeed would ask MPI for them."""
+    asked = any(word.partition("=")[0] == "--deepspeed" for word in argv)
+    if asked and "RANK" not in environment and importlib.util.find_spec("mpi4py") is None:
+        raise ConfigError(
+            "--deepspeed needs a launcher, which says how many ranks there are; start it as deepspeed --num_gpus 1 "
+            "train/pretrain.py FLAGS, or leave --deepspeed out"
+        )
 
 
 @contextmanager

@@ -15,7 +15,7 @@ from metalang.training.branch import branch_point, require_goes_on
 from metalang.training.callbacks.samples import Samples
 from metalang.training.callbacks.saves import schedule_callbacks
 from metalang.training.callbacks.stop import StopTogether
-from metalang.training.checkpoints import RUN_FILE, claim_output, newest_complete, require_unchanged, step_of
+from metalang.training.checkpoints import RUN_FILE, claim_output, require_unchanged, resume_point, step_of
 from metalang.training.compiling import told_of_compiler
 from metalang.training.config import Settings
 from metalang.training.counts import SourceCounts
@@ -33,6 +33,7 @@ from metalang.training.objectives import objective_of
 from metalang.training.provenance import code_version, spec_hashes
 from metalang.training.ranks import agreed
 from metalang.training.report import banner, beginning, summary
+from metalang.training.same_run import require_same_run
 from metalang.training.sampling import Sampler
 from metalang.training.schedule import schedule_lines
 from metalang.training.speed import Yardstick, yardstick
@@ -56,7 +57,7 @@ def pretrain(settings: Settings) -> int:
         return 0
     agreed(lambda: claim_output(run.output_dir, resume=run.resume_training))
     asked, tokenizer = settings.record(), _tokenizer(settings)
-    checkpoint = agreed(lambda: newest_complete(run.output_dir)) if run.resume_training else None
+    checkpoint = agreed(lambda: resume_point(run.output_dir)) if run.resume_training else None
     checkpoint = checkpoint or agreed(lambda: branch_point(settings.schedule, run))
     going = go_on(settings, checkpoint)
     data = feed(settings, tokenizer, going.sizes, is_resumed=checkpoint is not None)
@@ -71,9 +72,11 @@ def pretrain(settings: Settings) -> int:
     if checkpoint:
         require_unchanged(checkpoint, unchanged(step_of(checkpoint)), rebase_data=run.rebase_data)
         require_goes_on(checkpoint, settings.schedule, run)
+        require_same_run(checkpoint, model, settings)
         data = continued(data, checkpoint)
     notes = () if checkpoint else first_weights(model, tokenizer.id_space, settings)
-    record = _leave_settings(settings, data, asked)
+    goes_on = checkpoint is not None and checkpoint.parent == Path(run.output_dir)
+    record = _leave_settings(settings, data, asked, goes_on=goes_on)
     tracked = start_tracking(settings, record)
     trainer = MetalangTrainer(
         objective=objective_of(settings),
@@ -123,20 +126,22 @@ def _yardstick(settings: Settings, model: PreTrainedModel) -> Yardstick | None:
     return yardstick(model.config, length, run.device, num_devices=run.world_size, peak_flops=peak_flops)
 
 
-def _leave_settings(settings: Settings, data: Feed, asked: dict[str, Any]) -> dict[str, Any]:
+def _leave_settings(settings: Settings, data: Feed, asked: dict[str, Any], *, goes_on: bool) -> dict[str, Any]:
     """Leaves in the output folder what the run was asked for, what it reads and by which versions it is made.
 
     `asked`: the flags as they were given; of a branch on other ranks the accumulation has been fitted since. A run that
-    is continued keeps what it was begun with, but for its length and what it leaves out (`plan`). Gives what it left,
-    on rank 0; the others write nothing.
+    `goes_on` behind a checkpoint of its own keeps what it was begun with, but for its length and what it leaves out
+    (`plan`); one that begins in the folder of an attempt that left nothing else keeps the `run_id` alone. Gives what it
+    left, on rank 0; the others write nothing.
     """
     run, path = settings.run, Path(settings.run.output_dir) / RUN_FILE
     if run.process_index != 0:
         return {}
     path.with_name(STOPPED_FILE).unlink(missing_ok=True)
     plan = {"plan": data.reading.record()} if data.reading else {}
-    if path.exists():
-        record = {"run_id": secrets.token_hex(4)} | read_json(path) | plan
+    earlier = {"run_id": secrets.token_hex(4)} | (read_json(path) if path.exists() else {})
+    if goes_on:
+        record = earlier | plan
         write_json(path, record)
         return record
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -144,7 +149,7 @@ def _leave_settings(settings: Settings, data: Feed, asked: dict[str, Any]) -> di
     made_of = {"order": data.order, "corpora": data.contents, "specs": spec_hashes(data), "code": code_version()}
     if settings.start.init_from:
         made_of["before"] = tokens_before(settings.start.init_from)
-    record = {"run_id": secrets.token_hex(4), **asked, **made_of, "versions": versions, **plan}
+    record = {"run_id": earlier["run_id"], **asked, **made_of, "versions": versions, **plan}
     write_json(path, record)
     return record
 

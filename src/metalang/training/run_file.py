@@ -74,7 +74,9 @@ def file_flags(argv: Sequence[str], known: Collection[str] | None = None) -> lis
             logger.warning("%s: %s is not read: %s", path, key, _PASSED_OVER[key])
             continue
         flag = NAMES.get(key, key.rpartition(".")[2])
-        if known is not None and (flag not in known or flag == "config"):
+        if flag == "config":
+            raise ConfigError(f"{path} has the key {key!r}, and a file of flags cannot name another one; leave it out")
+        if known is not None and flag not in known:
             raise ConfigError(f"{path} has the key {key!r}, which is no flag; {_hint(key, known)}")
         if flag in given:
             raise ConfigError(f"{path} says --{flag} twice, as {given[flag]!r} and as {key!r}; keep one")

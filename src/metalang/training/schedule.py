@@ -10,6 +10,7 @@ from transformers.trainer_utils import SaveStrategy, SchedulerType
 from metalang.errors import ConfigError
 from metalang.text.names import first_line
 from metalang.training.flags import RunArguments, ScheduleArguments
+from metalang.training.flags.schedule import PYTHIA_SAVES
 
 _WITHOUT_SETTINGS = (SchedulerType.CONSTANT, SchedulerType.CONSTANT_WITH_WARMUP)
 _BY_LOSS = (SchedulerType.REDUCE_ON_PLATEAU, SchedulerType.GREEDY)
@@ -64,6 +65,12 @@ def _check_steps(schedule: ScheduleArguments, run: RunArguments) -> None:
         )
     if schedule.branch_from is not None and not run.deepspeed:
         raise ConfigError("--branch_from needs --deepspeed, as --resume_training does; add configs/ds/zero2.json")
+    past = max(schedule.saves, default=0)
+    if past > run.max_steps and schedule.saves != set(PYTHIA_SAVES):
+        raise ConfigError(
+            f"--save_at_steps {past} is past the last step, --max_steps {run.max_steps}; leave out what is never "
+            "reached"
+        )
     if schedule.saves and run.save_total_limit is not None:
         raise ConfigError(
             f"--save_total_limit {run.save_total_limit} would remove the checkpoints of --save_at_steps; leave one out"

@@ -12,8 +12,9 @@ class ElasticArguments:
     allow_batch_change: bool = field(
         default=False,
         metadata={
-            "help": "with --resume_training: from here on the global batch is --per_device_train_batch_size x "
-            "--gradient_accumulation_steps x ranks, whatever it was; the data go on at the window where they stood. "
-            "False: the batch of the run stays, and on other ranks the accumulation is set so that it does"
+            "help": "with --resume_training or --branch_from: from here on the global batch is "
+            "--per_device_train_batch_size x --gradient_accumulation_steps x ranks, whatever it was; the data go on "
+            "at the window where they stood. False: the batch of the run stays, and on other ranks the accumulation "
+            "is set so that it does"
         },
     )

@@ -45,5 +45,12 @@ class HealthArguments:
             raise ConfigError(f"--max_nan_steps {self.max_nan_steps} is no count; give 0 or more, such as 10")
         if not 0 <= self.spike_sigma < math.inf:
             raise ConfigError(f"--spike_sigma {self.spike_sigma} is no distance; give 6, or 0 to report no spikes")
-        if self.peak_flops is not None and parse_size(self.peak_flops) < 1:
+        if self.peak_flops is not None and not _is_speed(self.peak_flops):
             raise ConfigError(f"--peak_flops {self.peak_flops} is no speed; give FLOP/s, such as 989T")
+
+
+def _is_speed(text: str) -> bool:
+    try:
+        return parse_size(text) >= 1
+    except ConfigError:
+        return False

@@ -1,5 +1,6 @@
 """Flags: the run, all of `transformers.TrainingArguments` and ours."""
 
+import math
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -61,8 +62,8 @@ class RunArguments(TrainingArguments):
     rebase_data: bool = field(
         default=False,
         metadata={
-            "help": "with --resume_training: go on although the plan of the data differs from the one of the "
-            "checkpoint; what differs is logged"
+            "help": "with --resume_training or --branch_from: go on although the plan of the data differs from the "
+            "one of the checkpoint; what differs is logged"
         },
     )
     resume_training: bool = field(
@@ -75,6 +76,14 @@ class RunArguments(TrainingArguments):
         self._check_data_order()
         self._check_checkpoints()
         refuse_unfit(self)
+        if not 0 <= self.learning_rate < math.inf:
+            raise ConfigError(
+                f"--learning_rate {self.learning_rate:g} is no learning rate; give more than 0, such as 1e-3"
+            )
+        if self.warmup_steps < 0:
+            raise ConfigError(
+                f"--warmup_steps {self.warmup_steps:g} is no number of steps; give 0 or more, such as 100"
+            )
         if self.label_smoothing_factor:
             raise ConfigError("--label_smoothing_factor has no effect on our loss; leave it at 0")
         if self.logging_nan_inf_filter:
@@ -83,6 +92,8 @@ class RunArguments(TrainingArguments):
             )
         if isinstance(self.deepspeed, str):
             check_deepspeed_json(Path(self.deepspeed), gather_weights=self.gather_weights)
+        if isinstance(self.report_to, str):
+            self.report_to = self.report_to.split(",")
         super().__post_init__()
         require_one_gpu(self.n_gpu)
         require_trackers(self.report_to)
@@ -127,6 +138,11 @@ class RunArguments(TrainingArguments):
             raise ConfigError("--output_dir is needed: the folder of the run, such as runs/baseline")
         if not self.gather_weights and self.save_strategy in ("no", SaveStrategy.NO):
             raise ConfigError("--gather_weights False with --save_strategy no would leave nothing; change one of them")
+        if self.resume_from_checkpoint is not None:
+            raise ConfigError(
+                f"--resume_from_checkpoint {self.resume_from_checkpoint} is not looked at here; --resume_training True "
+                "goes on from the newest complete checkpoint of --output_dir, --branch_from from another run's"
+            )
         if self.resume_training and not self.deepspeed:
             raise ConfigError(
                 "--resume_training True needs --deepspeed: without it transformers 5.23 starts with a fresh output "

@@ -90,6 +90,8 @@ class ScheduleArguments:
         if words == ["pythia"]:
             return frozenset(PYTHIA_SAVES)
         try:
+            if self.save_at_steps and not words:
+                raise ConfigError("no step")
             return frozenset(map(parse_size, words))
         except ConfigError:
             raise ConfigError(
@@ -101,9 +103,9 @@ class ScheduleArguments:
     def branch_step(self) -> int:
         """The step of --branch_from."""
         assert self.branch_from is not None
-        name = Path(self.branch_from).name
-        if not name.removeprefix("checkpoint-").isdecimal():
+        kind, _, step = Path(self.branch_from).name.partition("-")
+        if kind != "checkpoint" or not step.isdecimal():
             raise ConfigError(
                 f"--branch_from {self.branch_from} names no checkpoint; give one such as runs/a/checkpoint-500"
             )
-        return int(name.removeprefix("checkpoint-"))
+        return int(step)
