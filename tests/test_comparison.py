@@ -224,8 +224,9 @@ def test_the_page_is_seen_in_a_browser(runs, tmp_path, scheme, width):
         (["base", "base/seed-0"], {}, "and another run have the same flags and the seed 0"),
         (["begun"], {}, "has neither ended nor saved a checkpoint yet"),
         (["base"], {"output_dir": "base/seed-0/run.json"}, "is a file; give a folder"),
+        (["base"], {"output_dir": "base/seed-0"}, "holds something else (run.json); give another folder"),
     ],
-    ids=["nowhere", "baseline", "evaluations", "metric", "twice", "begun", "output"],
+    ids=["nowhere", "baseline", "evaluations", "metric", "twice", "begun", "file", "run"],
 )
 def test_what_cannot_be_compared_is_one_line(runs, monkeypatch, places, more, message):
     monkeypatch.chdir(runs)

@@ -25,7 +25,7 @@ def main() -> None:
     with reported("compare"):
         from metalang.comparison import compare
 
-        half_life = None if args.half_life is None else float(parse_size(args.half_life))
+        half_life = None if args.half_life is None else float(parse_size(args.half_life, what="--half_life"))
         more = {"metric": args.metric, "half_life": half_life, "title": args.title}
         print(compare(args.runs, baseline=args.baseline, output_dir=args.output_dir, **more))
 

@@ -30,7 +30,7 @@ def main() -> None:
             continue_text(
                 args.model,
                 args.prompt,
-                max_new_tokens=parse_size(args.max_new_tokens),
+                max_new_tokens=parse_size(args.max_new_tokens, what="--max_new_tokens"),
                 temperature=args.temperature,
                 seed=args.seed,
                 sampling=args.sampling,

@@ -11,8 +11,8 @@ _FORM = re.compile(PATTERN)
 _PERCENT = re.compile(r"(\d+(?:\.\d+)?)%")
 
 
-def parse_size(text: str | int) -> int:
-    """The whole number that a size means. Raises ConfigError for anything else, naming the forms that work.
+def parse_size(text: str | int, *, what: str = "") -> int:
+    """The whole number that a size means. Raises ConfigError, which begins with `what`, for anything else.
 
     >>> parse_size("5M"), parse_size("1.5B"), parse_size("10_000"), parse_size(7)
     (5000000, 1500000000, 10000, 7)
@@ -20,7 +20,9 @@ def parse_size(text: str | int) -> int:
     form = _FORM.fullmatch(str(text))
     size = Decimal(form[1].replace("_", "")) * _SUFFIXES[form[2]] if form else None
     if size is None or size != size.to_integral_value():
-        raise ConfigError(f"{text!r} is not a whole number; write it as 5000000, 5_000_000, 5M, 40K, 1.5B or 2T")
+        raise ConfigError(
+            f"{what} {text!r} is not a whole number; write it as 5000000, 5_000_000, 5M, 40K, 1.5B or 2T".lstrip()
+        )
     return int(size)
 
 

@@ -14,7 +14,7 @@ from metalang.comparison.measures import final, saved, sign_test, speed
 from metalang.comparison.page import Row, page
 from metalang.comparison.runs import Run, read_runs
 from metalang.errors import ConfigError
-from metalang.files import written
+from metalang.files import ASIDE, written
 
 _DEFAULT_HALF_LIFE = 0.02  # of the baseline's tokens
 
@@ -40,10 +40,7 @@ def compare(
     base = _baseline(groups, baseline)
     chosen = _metric(groups, metric)
     spans = _half_lives(groups, base, half_life)
-    folder = Path(output_dir)
-    if folder.exists() and not folder.is_dir():
-        raise ConfigError(f"--output_dir {folder} is a file; give a folder")
-    folder.mkdir(parents=True, exist_ok=True)
+    folder = _claimed(Path(output_dir))
     rows = [_row(base, group, chosen, spans[chosen]) for group in groups]
     colors = group_colors(groups, base)
     metrics = _shared_metrics(groups)
@@ -55,6 +52,18 @@ def compare(
     svgs = {name: inline_svg(figure, name) for name, figure in figures.items()}
     _write(folder / "index.html", page(title, base, rows, chosen, _said(spans[chosen]), svgs, metrics, colors))
     return folder / "index.html"
+
+
+def _claimed(folder: Path) -> Path:
+    """The folder, made. Raises ConfigError for a file, and for a folder of something else, such as a run."""
+    if folder.exists() and not folder.is_dir():
+        raise ConfigError(f"--output_dir {folder} is a file; give a folder")
+    held = sorted(path.name for path in folder.iterdir()) if folder.exists() else []
+    foreign = [name for name in held if not name.removesuffix(ASIDE).endswith((".html", ".png", ".csv"))]
+    if foreign:
+        raise ConfigError(f"--output_dir {folder} holds something else ({foreign[0]}); give another folder")
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder
 
 
 def _half_lives(groups: Sequence[Group], base: Group, wanted: float | None) -> dict[str, float]:

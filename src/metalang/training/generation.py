@@ -9,6 +9,7 @@ from transformers import (
     AutoModelForCausalLM,
     AutoModelForSeq2SeqLM,
     AutoTokenizer,
+    PretrainedConfig,
     PreTrainedModel,
     PreTrainedTokenizerBase,
     set_seed,
@@ -18,7 +19,7 @@ from transformers.utils.logging import disable_progress_bar
 from metalang.errors import ConfigError
 from metalang.training.diffusion.network import is_diffusion, see_both_ways
 from metalang.training.diffusion.sampling import Sampling, fill
-from metalang.training.model import explained, find_model
+from metalang.training.model import explained, find_model, positions_of
 
 _FORMS = "a model folder (--output_dir of a run with --gather_weights True), or a hub name"
 
@@ -47,6 +48,7 @@ def continue_text(
         config = AutoConfig.from_pretrained(place)
         auto = AutoModelForSeq2SeqLM if config.is_encoder_decoder else AutoModelForCausalLM
         tokenizer, network = AutoTokenizer.from_pretrained(place), auto.from_pretrained(place).eval()
+    _require_room(config, len(tokenizer(prompt)["input_ids"]), max_new_tokens)
     network.to("cuda" if torch.cuda.is_available() else "cpu")
     if is_diffusion(config):
         ids = _filled(
@@ -89,6 +91,16 @@ def _ended(ids: torch.Tensor, eos_id: int) -> dict[str, torch.Tensor]:
     """What an encoder reads of ids (1, n): EOS stands behind them, as in training."""
     ids = torch.cat([ids, ids.new_full((1, 1), eos_id)], dim=1)
     return {"input_ids": ids, "attention_mask": torch.ones_like(ids)}
+
+
+def _require_room(config: PretrainedConfig, num_read: int, num_new: int) -> None:
+    """Raises ConfigError for more tokens than a model has positions: behind them it is not the one that was trained."""
+    positions = positions_of(config)
+    if positions is not None and num_read + num_new > positions:
+        raise ConfigError(
+            f"--max_new_tokens {num_new} behind a prompt of {num_read} tokens are more than the {positions} positions "
+            f"of the model; give at most {positions - num_read}"
+        )
 
 
 def _check(prompt: str, *, max_new_tokens: int, temperature: float, seed: int) -> None:

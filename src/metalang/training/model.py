@@ -43,7 +43,7 @@ def build_model(
     """The model of a run, in float32. Raises ConfigError where a weight is missing or windows are too long for it."""
     config = read_architecture(arguments.model_name_or_path)
     reshape(config, arguments, tokenizer)
-    positions = _positions(config)
+    positions = positions_of(config)
     if positions is not None and max_length > positions:
         raise ConfigError(
             f"--max_length {max_length} is more than the {positions} positions of {arguments.model_name_or_path}; "
@@ -148,7 +148,7 @@ def _check_keys(name: str, kind: str, fields: dict[str, Any]) -> None:
             raise ConfigError(f"{name} has {alias} {given}; give 1 or more")
 
 
-def _positions(config: PretrainedConfig) -> int | None:
+def positions_of(config: PretrainedConfig) -> int | None:
     """The longest window that a model takes, None where it knows no limit (Mamba)."""
     try:
         return config.max_position_embeddings

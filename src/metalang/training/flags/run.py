@@ -92,8 +92,6 @@ class RunArguments(TrainingArguments):
             )
         if isinstance(self.deepspeed, str):
             check_deepspeed_json(Path(self.deepspeed), gather_weights=self.gather_weights)
-        if isinstance(self.report_to, str):
-            self.report_to = self.report_to.split(",")
         super().__post_init__()
         require_one_gpu(self.n_gpu)
         require_trackers(self.report_to)
