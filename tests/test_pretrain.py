@@ -177,6 +177,13 @@ def test_a_resume_with_another_global_batch_is_refused(whole, data):
     assert "pretrain: a step of this run reads 8 windows, and --per_device_train_batch_size 4" in printed
 
 
+def test_a_resume_that_would_read_its_windows_in_another_way_is_refused(whole, data):
+    more = ("--resume_training", "True", "--nl_eval_data_path", f"{data}/lines.jsonl", "--report_to", "none")
+    code, printed = _run(_command(data, whole[0], *_WHOLE, *more, "--document_boundaries", "mask"))
+    assert code != 0
+    assert "checkpoint-8 is of another run (document_boundaries: ignore then, mask now); continue with the" in printed
+
+
 def test_the_loss_is_that_of_the_global_batch_however_it_is_cut(data, tmp_path):
     """Masked windows in float32: one rank of 8, two of 4, two of 2 with accumulation; a mean of means would differ."""
     cuts = {"1x8": (1, 8, 1), "2x4": (2, 4, 1), "2x2x2": (2, 2, 2)}

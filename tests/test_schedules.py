@@ -292,10 +292,13 @@ def test_a_run_that_goes_on_behind_step_0_and_behind_a_hard_stop_is_the_uninterr
 
 @pytest.mark.slow
 def test_a_branch_decays_from_the_stable_phase_of_another_run_on_the_same_data(whole, data, tmp_path):
+    begun = json.loads((whole / "run.json").read_text()) | {"before": {"tokens_seen": 60, "tokens_seen_meta": 50}}
+    (whole / "run.json").write_text(json.dumps(begun))  # as a run that began with the weights of another one
     branch = ("--branch_from", f"{whole}/checkpoint-4", "--decay_steps", "2", "--max_steps", "6")
     code, printed = _run(data, tmp_path / "branch", *branch)
     assert code == 0, printed[-5000:]
     assert f"start      from {whole}/checkpoint-4\n" in printed
+    assert json.loads((tmp_path / "branch/run.json").read_text())["before"] == begun["before"]
     assert _logged(tmp_path / "branch", "learning_rate") == [0, 0.0005, 0.001, 0.001, 0.001, 0.0005]
     assert _logged(tmp_path / "branch", "loss") == _logged(whole, "loss")[:6]  # the same weights, optimizer and windows
     assert _sha256(tmp_path / "branch/model.safetensors") != _sha256(whole / "model.safetensors")

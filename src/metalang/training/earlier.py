@@ -76,6 +76,11 @@ def tokens_before(name: str) -> dict[str, int]:
     return {key: max((log.get(key, 0) for log in logs), default=0) + earlier.get(key, 0) for key in known}
 
 
+def tokens_before_branch(checkpoint: str) -> dict[str, int]:
+    """What `tokens_before` gave the run that --branch_from leaves: those of its own steps are in the branch's logs."""
+    return read_json(Path(checkpoint).expanduser().parent / RUN_FILE).get("before", {})
+
+
 def _place(name: str) -> str:
     """The folder or hub name that holds the weights: of a run its newest checkpoint, or the model if that is newer."""
     folder = Path(name).expanduser()

@@ -21,7 +21,7 @@ from metalang.training.config import Settings
 from metalang.training.counts import SourceCounts
 from metalang.training.dataset import plain_errors
 from metalang.training.dry_run import dry_run
-from metalang.training.earlier import tokens_before
+from metalang.training.earlier import tokens_before, tokens_before_branch
 from metalang.training.elastic import go_on
 from metalang.training.evaluation import Measures, measures_of, metric_names, require_known_metric
 from metalang.training.evaluation.stopping import EarlyStopping
@@ -67,7 +67,9 @@ def pretrain(settings: Settings) -> int:
     model = build_model(settings.model, tokenizer, seed=run.seed, max_length=settings.data.max_length)
 
     def unchanged(step: int) -> dict[str, Any]:
-        return {"plan": data.plan(step), "max_length": settings.data.max_length, "masks": data.masks}
+        reads = {"max_length": settings.data.max_length, "document_boundaries": settings.data.document_boundaries}
+        made = {"architecture": settings.model.architecture, "masks": data.masks}
+        return {"plan": data.plan(step), **reads, **made}
 
     if checkpoint:
         require_unchanged(checkpoint, unchanged(step_of(checkpoint)), rebase_data=run.rebase_data)
@@ -149,6 +151,8 @@ def _leave_settings(settings: Settings, data: Feed, asked: dict[str, Any], *, go
     made_of = {"order": data.order, "corpora": data.contents, "specs": spec_hashes(data), "code": code_version()}
     if settings.start.init_from:
         made_of["before"] = tokens_before(settings.start.init_from)
+    elif settings.schedule.branch_from:
+        made_of["before"] = tokens_before_branch(settings.schedule.branch_from)
     record = {"run_id": earlier["run_id"], **asked, **made_of, "versions": versions, **plan}
     write_json(path, record)
     return record
