@@ -14,7 +14,7 @@ fi
 train() {
   local dir=$1
   shift
-  [[ -f $dir/model.safetensors ]] || pretrain --model_name_or_path configs/models/demo.json \
+  [[ -f $dir/trainer_state.json ]] || pretrain --model_name_or_path configs/models/demo.json \
     --tokenizer_name "$demo/tokenizer" --num_meta_lang_tokens "$symbols" --random_initialize True \
     --deepspeed configs/ds/zero2.json --bf16 True "${device[@]}" --max_length 128 --per_device_train_batch_size 8 \
     --learning_rate 2e-3 --warmup_steps 20 --save_strategy no --logging_steps 5 --eval_on_start --eval_strategy steps \
