@@ -125,8 +125,18 @@ def test_the_documented_flags_mean_what_they_say(tmp_path):
         (["--data_ratioz=1"], r"^--data_ratioz is no flag; did you mean --data_ratios\?$"),
         (["--qqqq", "5"], "^--qqqq is no flag; --help names them all$"),
         (["--seed", "1", "2"], "^'2' belongs to no flag; "),
-        (["--learning_rate", "nan"], "--learning_rate nan is no learning rate; give more than 0, such as 1e-3"),
+        (["--learning_rate", "nan"], "--learning_rate nan is no learning rate; give 0 or more, such as 1e-3"),
         (["--learning_rate=-1"], "--learning_rate -1 is no learning rate"),
+        (["--weight_decay=-0.1"], r"--weight_decay -0\.1 is no weight decay; give 0 or more, such as 0\.1"),
+        (["--max_grad_norm", "-1"], "--max_grad_norm -1 is no norm; give 1, or 0 to clip nothing"),
+        (
+            ["--adam_beta1", "1.5"],
+            r"--optim adamw_torch_fused with --adam_beta1 1\.5, .* cannot be made \(Invalid beta",
+        ),
+        (["--save_steps", "0"], "--save_steps 0 is no interval; give 1 or more, such as 100"),
+        (["--logging_steps", "0"], "--logging_steps 0 is no interval"),
+        (["--dataloader_num_workers", "-1"], "--dataloader_num_workers -1 is no count; give 0 or more"),
+        (["--fsdp", "full_shard"], "--fsdp shares weights out in another way than --deepspeed, which is used here"),
         (["--warmup_steps", "-5"], "--warmup_steps -5 is no number of steps; give 0 or more, such as 100"),
         (
             ["--resume_from_checkpoint", "runs/a"],
@@ -592,7 +602,7 @@ def test_what_cannot_be_continued_is_refused_in_one_line(trained, monkeypatch, c
 def test_a_flag_of_generate_that_cannot_be_meant_is_one_line(trained):
     done = _generate(trained, "--prompt", "The", "--max_new_tokens", "abc")
     assert (done.returncode, done.stdout, done.stderr.count("\n")) == (1, "", 1)
-    assert done.stderr.startswith("generate: 'abc' is not a whole number; write it as 5000000")
+    assert done.stderr.startswith("generate: --max_new_tokens 'abc' is not a whole number; write it as 5000000")
 
 
 # Checkpoints

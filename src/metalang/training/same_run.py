@@ -20,7 +20,7 @@ _SAVING = ("dtype", "transformers_version", "use_cache", "architectures", "_name
 """What a config says of how a model was saved."""
 
 _OPTIMIZER = ("bf16", "fp16", "optim", "weight_decay", "adam_beta1", "adam_beta2", "adam_epsilon")
-_OBJECTIVE = (("run", ("max_grad_norm",)), ("loss", ("z_loss",)), ("objective", ("curriculum",)))
+_OBJECTIVE = (("run", ("max_grad_norm",)), ("loss", ("z_loss",)))
 
 
 def require_same_run(checkpoint: Path, model: PreTrainedModel, settings: Settings) -> None:

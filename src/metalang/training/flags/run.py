@@ -13,6 +13,7 @@ from transformers.training_args import OptimizerNames
 from metalang.errors import ConfigError
 from metalang.training.deepspeed_json import check_deepspeed_json
 from metalang.training.flags.unfit import refuse_unfit
+from metalang.training.optimizer_flags import require_optimizer
 from metalang.training.ranks import forget_shared_buffers
 from metalang.training.trackers import require_trackers
 
@@ -76,14 +77,6 @@ class RunArguments(TrainingArguments):
         self._check_data_order()
         self._check_checkpoints()
         refuse_unfit(self)
-        if not 0 <= self.learning_rate < math.inf:
-            raise ConfigError(
-                f"--learning_rate {self.learning_rate:g} is no learning rate; give more than 0, such as 1e-3"
-            )
-        if self.warmup_steps < 0:
-            raise ConfigError(
-                f"--warmup_steps {self.warmup_steps:g} is no number of steps; give 0 or more, such as 100"
-            )
         if self.label_smoothing_factor:
             raise ConfigError("--label_smoothing_factor has no effect on our loss; leave it at 0")
         if self.logging_nan_inf_filter:
@@ -93,6 +86,7 @@ class RunArguments(TrainingArguments):
         if isinstance(self.deepspeed, str):
             check_deepspeed_json(Path(self.deepspeed), gather_weights=self.gather_weights)
         super().__post_init__()
+        require_optimizer(self)
         require_one_gpu(self.n_gpu)
         require_trackers(self.report_to)
         self._check_best_model()
@@ -111,6 +105,19 @@ class RunArguments(TrainingArguments):
         ):
             if count < 1:
                 raise ConfigError(f"--{flag} {count} is no count; give 1 or more, such as 8")
+        for flag, steps in (("logging_steps", self.logging_steps), ("save_steps", self.save_steps)):
+            if not 0 < steps < math.inf:
+                raise ConfigError(f"--{flag} {steps:g} is no interval; give 1 or more, such as 100")
+        if self.warmup_steps < 0:
+            raise ConfigError(
+                f"--warmup_steps {self.warmup_steps:g} is no number of steps; give 0 or more, such as 100"
+            )
+        if self.dataloader_num_workers < 0:
+            raise ConfigError(f"--dataloader_num_workers {self.dataloader_num_workers} is no count; give 0 or more")
+        if self.fsdp:
+            raise ConfigError(
+                "--fsdp shares weights out in another way than --deepspeed, which is used here; leave it out"
+            )
         if self.auto_find_batch_size:
             raise ConfigError(
                 "--auto_find_batch_size True would change the batch, and with it the data, under way; leave it at "
