@@ -220,6 +220,16 @@ def test_include_is_written_out_for_deepspeed(include, expanded):
             {"NODE_RANK": "1", "HOSTFILE": "hosts", "MASTER_ADDR": "node1"},
             "pythia-14m-openwebtext: NODE_RANK needs a MASTER_PORT, the same on all machines\n",
         ),
+        ({"NUM_GPUS": "two"}, "pythia-14m-openwebtext: NUM_GPUS: 'two' is no number of GPUs; write one, such as 8\n"),
+        ({"MASTER_PORT": "a"}, "pythia-14m-openwebtext: MASTER_PORT: 'a' is no port; write one, such as 29500\n"),
+        (
+            {"HOSTFILE": "nowhere", "DRY_RUN": "0"},
+            "pythia-14m-openwebtext: HOSTFILE: 'nowhere' is not there; write a line NAME slots=8 a machine\n",
+        ),
+        (
+            {"DRY_RUN": "yes"},
+            "pythia-14m-openwebtext: DRY_RUN: 'yes' is neither 1 (print the commands) nor 0 (start them)\n",
+        ),
         (
             {"SEEDS": "0,1"},
             "pythia-14m-openwebtext: SEEDS: '0,1' is no seed; write numbers and spaces, such as \"0 1 2\"\n",

@@ -99,9 +99,17 @@ folder_of() {
   echo "$data_dir/${1/:/-}"
 }
 
+# What DeepSpeed would read past: with a HOSTFILE that is not there it trains on this machine alone.
+check_environment() {
+  [[ ${NUM_GPUS:-1} =~ ^[1-9][0-9]*$ ]] || fail "NUM_GPUS: '$NUM_GPUS' is no number of GPUs; write one, such as 8"
+  [[ ${MASTER_PORT:-1} =~ ^[1-9][0-9]*$ ]] || fail "MASTER_PORT: '$MASTER_PORT' is no port; write one, such as 29500"
+  [[ -z ${HOSTFILE:-} || -r $HOSTFILE || ${DRY_RUN:-0} == 1 ]] || fail "HOSTFILE: '$HOSTFILE' is not there; write a line NAME slots=8 a machine"
+}
+
 # train/pretrain.py with these flags, on the GPUs that the environment names.
 pretrain() {
   local placement=() each_node=()
+  check_environment
   [[ -z ${INCLUDE:-} || -z ${NUM_GPUS:-} ]] || fail "set INCLUDE or NUM_GPUS, not both"
   [[ -z ${HOSTFILE:-} ]] || placement+=(--hostfile "$HOSTFILE")
   [[ -z ${NUM_GPUS:-} ]] || placement+=(--num_gpus "$NUM_GPUS")
@@ -172,3 +180,5 @@ fail() {
   echo "$name: $1" >&2
   exit 1
 }
+
+[[ ${DRY_RUN:-0} =~ ^[01]$ ]] || fail "DRY_RUN: '$DRY_RUN' is neither 1 (print the commands) nor 0 (start them)"
