@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from deepspeed.accelerator import get_accelerator
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from metalang.building import TextBuild, build_corpus
@@ -193,6 +194,16 @@ def test_one_process_takes_at_most_one_gpu():
         ConfigError, match=r"one process has 4 GPUs .* deepspeed --include localhost:0,1,2,3 train/pretrain"
     ):
         require_one_gpu(4)
+
+
+def test_fp16_under_deepspeed_where_it_does_not_run_is_refused(tmp_path):
+    if get_accelerator().is_fp16_supported():
+        pytest.skip("fp16 runs here")
+    zero2 = ("--deepspeed", str(ROOT / "configs/ds/zero2.json"))
+    with pytest.raises(
+        ConfigError, match="--fp16 True under DeepSpeed needs a GPU, which is not here; give --bf16 True"
+    ):
+        parse_arguments(_flags(tmp_path, *zero2, "--bf16", "False", "--fp16", "True"))
 
 
 def test_bf16_without_a_gpu_says_what_to_add(tmp_path):

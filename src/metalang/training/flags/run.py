@@ -6,6 +6,7 @@ from pathlib import Path
 
 import deepspeed
 import torch
+from deepspeed.accelerator import get_accelerator
 from transformers import TrainingArguments
 from transformers.trainer_utils import SaveStrategy
 from transformers.training_args import OptimizerNames
@@ -87,6 +88,8 @@ class RunArguments(TrainingArguments):
             check_deepspeed_json(Path(self.deepspeed), gather_weights=self.gather_weights)
         super().__post_init__()
         require_optimizer(self)
+        if self.deepspeed and self.fp16 and not get_accelerator().is_fp16_supported():
+            raise ConfigError("--fp16 True under DeepSpeed needs a GPU, which is not here; give --bf16 True")
         require_one_gpu(self.n_gpu)
         require_trackers(self.report_to)
         self._check_best_model()
