@@ -191,7 +191,7 @@ def _checkpoint(tmp_path, step, sizes):
 
 
 def test_another_batch_goes_on_from_the_windows_that_were_read(tmp_path):
-    settings = _settings(tmp_path, "--allow_batch_change", "True")
+    settings = _settings(tmp_path, "--branch_from", "a/checkpoint-5", "--allow_batch_change", "True")
     assert go_on(settings, None).sizes == StepSizes(4)
     assert go_on(settings, _checkpoint(tmp_path, 5, [[3, 8], [None, 16]])).sizes == StepSizes(4, ((3, 8), (2, 16)))
     assert StepSizes(4, ((3, 8), (2, 16))).before(6) == 3 * 8 + 2 * 16 + 4
@@ -213,7 +213,10 @@ def test_another_batch_is_refused_where_steps_are_left_out_and_where_rows_are_re
         (("--architecture", "seq2seq"), "the rows of --architecture seq2seq are ordered by their global batch"),
     ):
         with pytest.raises(ConfigError, match=message):
-            go_on(_settings(tmp_path, "--allow_batch_change", "True", *more), checkpoint)
+            go_on(
+                _settings(tmp_path, "--branch_from", "a/checkpoint-5", "--allow_batch_change", "True", *more),
+                checkpoint,
+            )
 
 
 @pytest.mark.parametrize(

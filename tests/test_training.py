@@ -139,10 +139,6 @@ def test_the_documented_flags_mean_what_they_say(tmp_path):
         (["--dataloader_num_workers", "-1"], "--dataloader_num_workers -1 is no count; give 0 or more"),
         (["--fsdp", "full_shard"], "--fsdp shares weights out in another way than --deepspeed, which is used here"),
         (["--warmup_steps", "-5"], "--warmup_steps -5 is no number of steps; give 0 or more, such as 100"),
-        (
-            ["--resume_from_checkpoint", "runs/a"],
-            "--resume_from_checkpoint runs/a is not looked at here; --resume_training True goes on from the newest",
-        ),
     ],
 )
 def test_a_flag_that_cannot_be_meant_is_refused(tmp_path, more, message):

@@ -146,11 +146,6 @@ class RunArguments(TrainingArguments):
             raise ConfigError("--output_dir is needed: the folder of the run, such as runs/baseline")
         if not self.gather_weights and self.save_strategy in ("no", SaveStrategy.NO):
             raise ConfigError("--gather_weights False with --save_strategy no would leave nothing; change one of them")
-        if self.resume_from_checkpoint is not None:
-            raise ConfigError(
-                f"--resume_from_checkpoint {self.resume_from_checkpoint} is not looked at here; --resume_training True "
-                "goes on from the newest complete checkpoint of --output_dir, --branch_from from another run's"
-            )
         if self.resume_training and not self.deepspeed:
             raise ConfigError(
                 "--resume_training True needs --deepspeed: without it transformers 5.23 starts with a fresh output "
