@@ -181,6 +181,13 @@ def _settings(tmp_path, *more):
     return parse_arguments([*flags, *more])
 
 
+def _changing(tmp_path, *more):
+    """As a resumed run has it, which needs DeepSpeed."""
+    settings = _settings(tmp_path, *more)
+    settings.elastic.allow_batch_change = True
+    return settings
+
+
 def _checkpoint(tmp_path, step, sizes):
     """A checkpoint of one rank, of a run begun with an accumulation of 1."""
     folder = tmp_path / f"run/checkpoint-{step}"
@@ -191,7 +198,7 @@ def _checkpoint(tmp_path, step, sizes):
 
 
 def test_another_batch_goes_on_from_the_windows_that_were_read(tmp_path):
-    settings = _settings(tmp_path, "--branch_from", "a/checkpoint-5", "--allow_batch_change", "True")
+    settings = _changing(tmp_path)
     assert go_on(settings, None).sizes == StepSizes(4)
     assert go_on(settings, _checkpoint(tmp_path, 5, [[3, 8], [None, 16]])).sizes == StepSizes(4, ((3, 8), (2, 16)))
     assert StepSizes(4, ((3, 8), (2, 16))).before(6) == 3 * 8 + 2 * 16 + 4
@@ -214,7 +221,7 @@ def test_another_batch_is_refused_where_steps_are_left_out_and_where_rows_are_re
     ):
         with pytest.raises(ConfigError, match=message):
             go_on(
-                _settings(tmp_path, "--branch_from", "a/checkpoint-5", "--allow_batch_change", "True", *more),
+                _changing(tmp_path, *more),
                 checkpoint,
             )
 
