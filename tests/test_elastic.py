@@ -220,10 +220,16 @@ def test_another_batch_is_refused_where_steps_are_left_out_and_where_rows_are_re
         (("--architecture", "seq2seq"), "the rows of --architecture seq2seq are ordered by their global batch"),
     ):
         with pytest.raises(ConfigError, match=message):
-            go_on(
-                _changing(tmp_path, *more),
-                checkpoint,
-            )
+            go_on(_changing(tmp_path, *more), checkpoint)
+
+
+def test_a_branch_fits_its_accumulation_to_the_run_that_it_comes_from(tmp_path):
+    checkpoint = _checkpoint(tmp_path, 5, [[None, 8]])
+    (tmp_path / "run").rename(tmp_path / "a")
+    more = ("--branch_from", f"{tmp_path}/a/checkpoint-5", "--deepspeed", "configs/ds/zero2.json")
+    settings = _settings(tmp_path, *more)
+    go_on(settings, tmp_path / "a" / checkpoint.name)
+    assert settings.run.gradient_accumulation_steps == 2
 
 
 @pytest.mark.parametrize(
