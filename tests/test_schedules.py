@@ -167,7 +167,7 @@ ZERO = ("--deepspeed", str(ROOT / "configs/ds/zero2.json"))
             (*STABLE, "--learning_rate", "2e-3"),
             r"--learning_rate 0\.002 is not the 0\.001 of .*give --learning_rate 0",
         ),
-        (5, (*STABLE, "--hard_stop", "5"), "--hard_stop 5 is reached: .*checkpoint-5 has 5 steps behind it"),
+        (5, (*STABLE, "--hard_stop", "4"), "--hard_stop 4 is passed: .*checkpoint-5 has 5 steps behind it"),
     ],
     ids=["warm_up", "decay", "too_late", "linear", "peak", "stop"],
 )
@@ -283,6 +283,12 @@ def test_a_run_that_goes_on_behind_step_0_and_behind_a_hard_stop_is_the_uninterr
     assert f"start      from {output}/checkpoint-0" in printed and "hard stop  behind step 5 of 8" in printed
     assert _saved(output) == [0, 1, 2, 4, 5]
     assert _logged(output, "loss") == _logged(whole, "loss")[:5]
+    stopped = _sha256(output / "model.safetensors")
+    (output / "model.safetensors").unlink()  # as if killed behind its last checkpoint
+    code, printed = _run(data, output, "--resume_training", "True", "--hard_stop", "5")
+    assert code == 0, printed[-5000:]
+    assert _logged(output, "loss") == _logged(whole, "loss")[:5]
+    assert _sha256(output / "model.safetensors") == stopped
     code, printed = _run(data, output, "--resume_training", "True")
     assert code == 0, printed[-5000:]
     assert _logged(output, "loss") == _logged(whole, "loss")

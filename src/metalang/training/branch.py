@@ -32,9 +32,9 @@ def branch_point(schedule: ScheduleArguments, run: RunArguments) -> Path | None:
 def require_goes_on(checkpoint: Path, schedule: ScheduleArguments, run: RunArguments) -> None:
     """Raises MismatchError where a run cannot go on behind a checkpoint as its flags say."""
     step = step_of(checkpoint)
-    if schedule.hard_stop is not None and step >= schedule.hard_stop:
+    if schedule.hard_stop is not None and step > schedule.hard_stop:
         raise MismatchError(
-            f"--hard_stop {schedule.hard_stop} is reached: {checkpoint} has {step:,} steps behind it; give a later "
+            f"--hard_stop {schedule.hard_stop} is passed: {checkpoint} has {step:,} steps behind it; give a later "
             "one, or leave it out"
         )
     if step > run.max_steps:
