@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from torch.utils.data import Subset
-from transformers import PreTrainedModel, default_data_collator
+from transformers import PreTrainedModel, TrainerCallback, default_data_collator
 
 from metalang.files import read_json, write_json
 from metalang.text.tokenizer import TextTokenizer, load_tokenizer
@@ -66,14 +66,8 @@ def pretrain(settings: Settings) -> int:
     require_known_metric(run.metric_for_best_model, metric_names(data, measures))
     sampler = _sampler(settings, data, measures)
     model = build_model(settings.model, tokenizer, seed=run.seed, max_length=settings.data.max_length)
-
-    def unchanged(step: int) -> dict[str, Any]:
-        reads = {"max_length": settings.data.max_length, "document_boundaries": settings.data.document_boundaries}
-        made = {"architecture": settings.model.architecture, "masks": data.masks}
-        return {"plan": data.plan(step), **reads, **made}
-
     if checkpoint:
-        require_unchanged(checkpoint, unchanged(step_of(checkpoint)), rebase_data=run.rebase_data)
+        require_unchanged(checkpoint, _lasting(data, settings, step_of(checkpoint)), rebase_data=run.rebase_data)
         require_goes_on(checkpoint, settings.schedule, run)
         require_same_run(checkpoint, model, settings)
         data = continued(data, checkpoint)
@@ -81,35 +75,15 @@ def pretrain(settings: Settings) -> int:
     goes_on = checkpoint is not None and checkpoint.parent == Path(run.output_dir)
     record = _leave_settings(settings, data, asked, goes_on=goes_on)
     tracked = start_tracking(settings, record)
-    trainer = MetalangTrainer(
-        objective=objective_of(settings),
-        z_loss=settings.loss.z_loss,
-        tokens_per_step=data.tokens_per_step,
-        tokens_ahead=data.tokens_ahead,
-        counts=SourceCounts(data.reading, checkpoint) if data.reading else None,
-        measures=measures,
-        yardstick=_yardstick(settings, model),
-        health=Health(settings.health, data.reading),
-        model=model,
-        args=run,
-        train_dataset=data.train,
-        eval_dataset=data.evaluation,
-        data_collator=default_data_collator,
-        processing_class=data.tokenizer.hf,
-    )
+    trainer = _trainer(settings, data, model, measures, checkpoint)
     said = going.record(run.world_size)
-    trainer.protect(lambda step: unchanged(step) | said, checkpoint)
+    trainer.protect(lambda step: _lasting(data, settings, step) | said, checkpoint)
     writer = join_trackers(trainer, settings, record, step=step_of(checkpoint) if checkpoint else 0)
     stop = StopTogether()
     for callback in (TokenAxis(), *going.callbacks, *schedule_callbacks(settings.schedule, trainer), stop):
         trainer.add_callback(callback)
-    if settings.evaluation.early_stopping_patience:
-        trainer.add_callback(EarlyStopping(settings.evaluation.early_stopping_patience))
-    if sampler:
-        clock, seen = trainer.throughput.leave_out, lambda: trainer.tokens_seen
-        trainer.add_callback(
-            Samples(sampler, settings.samples.sample_steps, tokens_seen=seen, leave_out=clock, writer=writer)
-        )
+    for callback in _wanted(settings, trainer, sampler, writer):
+        trainer.add_callback(callback)
     if run.process_index == 0:
         print(banner(settings, data, trainer), flush=True)
         lines = (*notes, *schedule_lines(settings.schedule, run), beginning(checkpoint, run), *going.lines)
@@ -122,6 +96,49 @@ def pretrain(settings: Settings) -> int:
         return _stop(trainer, stop.step, tracked)
     _finish(trainer, data, settings, tracked)
     return 0
+
+
+def _lasting(data: Feed, settings: Settings, step: int) -> dict[str, Any]:
+    """What a run that goes on behind a step has to have as the run before."""
+    reads = {"max_length": settings.data.max_length, "document_boundaries": settings.data.document_boundaries}
+    made = {"architecture": settings.model.architecture, "masks": data.masks}
+    return {"plan": data.plan(step), **reads, **made}
+
+
+def _trainer(
+    settings: Settings, data: Feed, model: PreTrainedModel, measures: Measures, checkpoint: Path | None
+) -> MetalangTrainer:
+    return MetalangTrainer(
+        objective=objective_of(settings),
+        z_loss=settings.loss.z_loss,
+        tokens_per_step=data.tokens_per_step,
+        tokens_ahead=data.tokens_ahead,
+        counts=SourceCounts(data.reading, checkpoint) if data.reading else None,
+        measures=measures,
+        yardstick=_yardstick(settings, model),
+        health=Health(settings.health, data.reading),
+        model=model,
+        args=settings.run,
+        train_dataset=data.train,
+        eval_dataset=data.evaluation,
+        data_collator=default_data_collator,
+        processing_class=data.tokenizer.hf,
+    )
+
+
+def _wanted(
+    settings: Settings, trainer: MetalangTrainer, sampler: Sampler | None, writer: Any
+) -> list[TrainerCallback]:
+    """Callbacks that are there if flags ask for them."""
+    callbacks: list[TrainerCallback] = []
+    if settings.evaluation.early_stopping_patience:
+        callbacks.append(EarlyStopping(settings.evaluation.early_stopping_patience))
+    if sampler:
+        clock, seen = trainer.throughput.leave_out, lambda: trainer.tokens_seen
+        callbacks.append(
+            Samples(sampler, settings.samples.sample_steps, tokens_seen=seen, leave_out=clock, writer=writer)
+        )
+    return callbacks
 
 
 def _train_nothing(trainer: MetalangTrainer, step: int) -> None:
