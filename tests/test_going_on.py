@@ -55,12 +55,16 @@ def _trainer(data, output, *, max_steps=6, **flags):
 
 
 class _SignalToReaders(TrainerCallback):
-    """Sends SIGTERM to all that this process has started, behind the third step."""
+    """Sends SIGTERM to all that this process has started since the run began, behind the third step."""
 
     count = 0
 
+    def on_train_begin(self, args, state, control, **kwargs):
+        self.others = psutil.Process().children()
+
     def on_step_end(self, args, state, control, **kwargs):
-        readers = psutil.Process().children() if state.global_step == 3 else []
+        children = psutil.Process().children() if state.global_step == 3 else []
+        readers = [child for child in children if child not in self.others]
         self.count = len(readers) or self.count
         for reader in readers:
             reader.terminate()
