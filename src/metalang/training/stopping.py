@@ -4,6 +4,7 @@ A rank that is asked goes on; `callbacks.stop` has all ranks stop at one step, w
 """
 
 import ctypes
+import multiprocessing
 import os
 import signal
 import sys
@@ -26,7 +27,10 @@ _launchers: list[psutil.Process] = []
 
 @contextmanager
 def listening(environment: Mapping[str, str]) -> Iterator[None]:
-    """Inside, SIGTERM and SIGUSR1 only ask to stop. Beside, a rank is asked when what started it ends."""
+    """Inside, SIGTERM and SIGUSR1 only ask to stop. Beside, a rank is asked when what started it ends.
+
+    Behind it, no process that reads for this one is left.
+    """
     previous = {number: signal.signal(number, _ask) for number in _SIGNALS}
     if "RANK" in environment:
         _follow_launchers()
@@ -35,6 +39,7 @@ def listening(environment: Mapping[str, str]) -> Iterator[None]:
     finally:
         for number, handler in previous.items():
             signal.signal(number, handler)
+        _end_readers()
 
 
 def asked() -> str | None:
@@ -57,6 +62,13 @@ def reads_on(number: int, begin: Callable[[int], None] | None = None) -> None:
         signal.signal(each, signal.SIG_IGN)
     if begin is not None:
         begin(number)
+
+
+def _end_readers() -> None:
+    """Ends what reads for this process: it ignores SIGTERM, and Python waits for it before a process ends."""
+    signal.signal(signal.SIGCHLD, signal.SIG_DFL)  # torch 2.13 makes an error of a reader that is killed
+    for reader in multiprocessing.active_children():
+        reader.kill()
 
 
 def end_with_parent() -> None:
