@@ -552,6 +552,14 @@ def test_one_rank_sees_the_tokens_of_two(tokenizer, tmp_path, mixed):
     assert losses[2] == pytest.approx(losses[1], abs=2e-5)
 
 
+_LESS_OFTEN = [
+    (["{0}/identity"], [], "pretrain: --streaming True has nothing to stream: all --data_paths are corpora"),
+    (["nobody/nothing"], [], "pretrain: 'nobody/nothing' is nothing on this disk, and the hub did not give it"),
+    (["configs/mixtures/english.yaml"], [], "is a mixture that is prepared on disk; name its sources instead"),
+    (["http://127.0.0.1:9/a.jsonl"], [], "pretrain: http://127.0.0.1:9/a.jsonl cannot be read: .*refused"),
+]
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ("paths", "more", "message"),
@@ -559,11 +567,8 @@ def test_one_rank_sees_the_tokens_of_two(tokenizer, tmp_path, mixed):
         (["{0}/short.jsonl"], [], "pretrain.*: short .*holds [0-9,]+ tokens, [0-9]+ windows of 128, and is asked for"),
         (["{0}/wrong.jsonl"], [], "pretrain: .*line 1: no 'text'; its keys are 'body', 'id' .see --text_field."),
         (["{0}/empty.jsonl"], [], "pretrain: .*empty.jsonl holds no text; give a source that does"),
-        (["{0}/identity"], [], "pretrain: --streaming True has nothing to stream: all --data_paths are corpora"),
-        (["nobody/nothing"], [], "pretrain: 'nobody/nothing' is nothing on this disk, and the hub did not give it"),
-        (["configs/mixtures/english.yaml"], [], "is a mixture that is prepared on disk; name its sources instead"),
-        (["http://127.0.0.1:9/a.jsonl"], [], "pretrain: http://127.0.0.1:9/a.jsonl cannot be read: .*refused"),
         (["{0}/short.jsonl"], ["--dataloader_num_workers", "2"], "--dataloader_num_workers 2 would read and encode al"),
+        *(pytest.param(*case, marks=pytest.mark.long) for case in _LESS_OFTEN),
     ],
 )
 def test_a_stream_that_cannot_be_trained_on_ends_both_ranks_in_one_line(
