@@ -29,9 +29,7 @@ def _rows(sequences):
     return list(zip(np.split(sequences.symbols, borders), np.split(sequences.predicted, borders), strict=True))
 
 
-@pytest.mark.parametrize(
-    "seed", [0, pytest.param(1, marks=pytest.mark.slow), pytest.param(2**40, marks=pytest.mark.slow)]
-)
+@pytest.mark.parametrize("seed", [0, 2**40, pytest.param(1, marks=pytest.mark.long)])
 @pytest.mark.parametrize("path", PRESETS, ids=lambda path: path.stem)
 def test_rows_of_every_preset_pass_their_check(path, seed):
     domain = read_domain(path)

@@ -540,7 +540,7 @@ def test_a_killed_run_of_two_ranks_goes_on_at_its_sample(tokenizer, tmp_path, mi
     assert "Traceback" not in printed
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_one_rank_sees_the_tokens_of_two(tokenizer, tmp_path, mixed):
     short = (*mixed, "--max_steps", "4", "--save_strategy", "no")
     losses = {}
