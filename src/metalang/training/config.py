@@ -26,7 +26,7 @@ from metalang.training.flags import (
     ScheduleArguments,
     StartArguments,
 )
-from metalang.training.idle_flags import require_effect
+from metalang.training.flags.idle import require_effect
 from metalang.training.run_file import with_file
 from metalang.training.schedule import settle
 

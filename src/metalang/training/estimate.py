@@ -11,6 +11,7 @@ from torch import nn
 from transformers import MODEL_FOR_CAUSAL_LM_MAPPING, PretrainedConfig
 
 from metalang.errors import ConfigError
+from metalang.training.objectives import cross_entropy, fused
 
 
 @dataclass(frozen=True)
@@ -117,8 +118,9 @@ def memory(
 ) -> Memory:
     """Memory of a GPU that trains on `windows` of `length` at a time under ZeRO-`stage` over `gpus`.
 
-    `number_bytes`: 2 in bf16 and fp16, 4 in float32. Parameters and gradients have that size, and the optimizer a copy
-    and two moments in float32 (section 3.1 of ZeRO: K = 12) and the gradient in float32 at the step. Stage 1 shares out
+    `number_bytes`: 2 in bf16 and fp16, 4 in float32. `is_fused`: the loss is made in the output layer. Parameters and
+    gradients have the size of a number, and the optimizer a copy and two moments in float32 (section 3.1 of ZeRO:
+    K = 12) and the gradient in float32 at the step. Stage 1 shares out
     the optimizer, stage 2 the gradients, stage 3 the parameters, of which it gathers the largest module, with its
     gradient. Up to stage 2 that is what DeepSpeed's own `estimate_zero2_model_states_mem_needs` gives.
     """
@@ -160,15 +162,15 @@ def loss_bytes(num_rows: int, num_ids: int, width: int, number_bytes: int, *, is
     """What the loss of `num_rows` predictions of one of `num_ids` takes at its peak.
 
     Fused (`objectives/fused.py`): the gradients of what the output layer reads and, in float32, of its weights, and a
-    chunk of at most 2**28 logits in 12 bytes each. Else all logits, their gradient, and a chunk in float32.
+    chunk of logits in 12 bytes each. Else all logits, their gradient, and a chunk in float32.
 
     >>> [round(loss_bytes(128 * 1024, 50304, 128, 2, is_fused=fused) / 2**30, 2) for fused in (True, False)]
     [3.06, 26.06]
     """
     num_logits = num_rows * num_ids
     if is_fused:
-        return number_bytes * num_rows * width + 4 * num_ids * width + 12 * min(num_logits, 2**28)
-    return 2 * number_bytes * num_logits + 3 * 4 * min(num_logits, 2**27)
+        return number_bytes * num_rows * width + 4 * num_ids * width + 12 * min(num_logits, fused.CHUNK_LOGITS_GPU)
+    return 2 * number_bytes * num_logits + 3 * 4 * min(num_logits, cross_entropy.CHUNK_LOGITS_GPU)
 
 
 def hours(flops: float, *, peak: float, gpus: int, mfu: float) -> float:

@@ -54,9 +54,8 @@ class GuardedTrainer(Trainer):
             self._pending.append((self.state.global_step, self._step_loss, *norms))
             self._step_loss = None
         if self.control.should_save and self.args.logging_strategy == IntervalStrategy.STEPS:
-            self.control.should_log = (
-                True  # what comes behind a checkpoint is logged alike by the run that goes on there
-            )
+            # What comes behind a checkpoint is logged alike by the run that goes on there.
+            self.control.should_log = True
         is_bad = any(isinstance(norm, float) and not math.isfinite(norm) for norm in norms)
         is_last = self.state.global_step >= self.state.max_steps or self.control.should_training_stop
         if is_bad or is_last or self.control.should_log or len(self._pending) >= _MOST_PENDING:

@@ -13,8 +13,8 @@ from transformers.training_args import OptimizerNames
 
 from metalang.errors import ConfigError
 from metalang.training.deepspeed_json import check_deepspeed_json
+from metalang.training.flags.optimizer import require_optimizer
 from metalang.training.flags.unfit import refuse_unfit
-from metalang.training.optimizer_flags import require_optimizer
 from metalang.training.ranks import forget_shared_buffers
 from metalang.training.trackers import require_trackers
 

@@ -15,7 +15,7 @@ IGNORED = -100
 """The label of a position that is not predicted."""
 
 # Logits of a chunk. On a CPU its float32 copy stays in the cache; on a GPU it is large enough to fill the device.
-_CHUNK_LOGITS_CPU, _CHUNK_LOGITS_GPU = 2**19, 2**27
+_CHUNK_LOGITS_CPU, CHUNK_LOGITS_GPU = 2**19, 2**27
 
 Sums = tuple[torch.Tensor, torch.Tensor, torch.Tensor]
 """Weighted losses with `z_loss`, (), those of each row without, (N,) float32, and the sum of what `z_loss` adds, ()."""
@@ -66,7 +66,7 @@ class _OfLogits(torch.autograd.Function):
         gradient = torch.empty_like(logits) if with_gradient else None
         each = torch.empty(len(labels), dtype=torch.float32, device=logits.device)
         total_added = torch.zeros((), dtype=torch.float32, device=logits.device)
-        size = _CHUNK_LOGITS_CPU if logits.device.type == "cpu" else _CHUNK_LOGITS_GPU
+        size = _CHUNK_LOGITS_CPU if logits.device.type == "cpu" else CHUNK_LOGITS_GPU
         for rows in slices(len(labels), max(1, size // logits.shape[1])):
             part = None if weights is None else weights[rows]
             each[rows], added, slope = of_chunk(

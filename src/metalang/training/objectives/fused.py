@@ -14,7 +14,7 @@ from torch.autograd.function import once_differentiable
 from metalang.training.objectives.cross_entropy import Sums, of_chunk, slices
 
 # Logits of a chunk, 8 to 12 bytes each while it lasts: enough rows for the matrix products to be dense.
-_CHUNK_LOGITS_CPU, _CHUNK_LOGITS_GPU = 2**23, 2**28
+_CHUNK_LOGITS_CPU, CHUNK_LOGITS_GPU = 2**23, 2**28
 
 
 def fused_loss(
@@ -61,7 +61,7 @@ class _Fused(torch.autograd.Function):
         slopes = _Slopes(rows, matrix, wanted)
         each = torch.empty(len(labels), dtype=torch.float32, device=hidden.device)
         total_added = torch.zeros((), dtype=torch.float32, device=hidden.device)
-        size = _CHUNK_LOGITS_CPU if hidden.device.type == "cpu" else _CHUNK_LOGITS_GPU
+        size = _CHUNK_LOGITS_CPU if hidden.device.type == "cpu" else CHUNK_LOGITS_GPU
         for part in slices(len(labels), max(1, size // len(weight))):
             logits = torch.nn.functional.linear(rows[part], matrix, offset)
             each[part], added, slope = of_chunk(
