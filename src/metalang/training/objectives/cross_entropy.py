@@ -14,8 +14,8 @@ from torch.autograd.function import once_differentiable
 IGNORED = -100
 """The label of a position that is not predicted."""
 
-# Logits of a chunk. On a CPU its float32 copy stays in the cache; on a GPU it is large enough to fill the device.
-_CHUNK_LOGITS_CPU, CHUNK_LOGITS_GPU = 2**19, 2**27
+# Logits whose softmax is held in float32 at a time: on a CPU it stays in the cache, on a GPU it fills the device.
+_CHUNK_LOGITS_CPU, CHUNK_LOGITS_GPU = 2**20, 2**27
 
 Sums = tuple[torch.Tensor, torch.Tensor, torch.Tensor]
 """Weighted losses with `z_loss`, (), those of each row without, (N,) float32, and the sum of what `z_loss` adds, ()."""
@@ -33,24 +33,40 @@ def of_logits(logits: torch.Tensor, labels: torch.Tensor, weights: torch.Tensor 
     return _OfLogits.apply(logits, labels, weights, z_loss, torch.is_grad_enabled() and logits.requires_grad)
 
 
-def of_chunk(
-    logits: torch.Tensor, labels: torch.Tensor, weights: torch.Tensor | None, z_loss: float, *, with_gradient: bool
-) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor | None]:
-    """Losses of rows, (n,), what `z_loss` adds to each, (n,), both weighted, and the gradient (n, V) in float32."""
-    chosen = labels.unsqueeze(1)
-    logs = torch.log_softmax(logits, dim=1, dtype=torch.float32)
-    log_z = (logits.gather(1, chosen).float() - logs.gather(1, chosen)).squeeze(1)
-    losses, added = -logs.gather(1, chosen).squeeze(1), z_loss * log_z**2
-    gradient = None
-    if with_gradient:
-        gradient = logs.exp_()
+def of_rows(
+    logits: torch.Tensor,
+    labels: torch.Tensor,
+    weights: torch.Tensor | None,
+    *,
+    z_loss: float,
+    gradient: torch.Tensor | None,
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Losses of rows, (n,) float32, and the sum of what `z_loss` adds, (), both weighted.
+
+    The gradient of their sum is written into `gradient` (n, V), which may be `logits` itself; None: it is not made.
+    """
+    each = torch.empty(len(labels), dtype=torch.float32, device=logits.device)
+    total_added = torch.zeros((), dtype=torch.float32, device=logits.device)
+    size = _CHUNK_LOGITS_CPU if logits.device.type == "cpu" else CHUNK_LOGITS_GPU
+    chunks = slices(len(labels), max(1, size // logits.shape[1]))
+    # One buffer for all chunks: fresh memory of this size costs a CPU more than what is written into it.
+    buffer = torch.empty((chunks[0].stop if chunks else 0, logits.shape[1]), dtype=torch.float32, device=logits.device)
+    for rows in chunks:
+        scores, chosen = logits[rows], labels[rows].unsqueeze(1)
+        probabilities = torch.softmax(scores, 1, dtype=torch.float32, out=buffer[: len(scores)])
+        log_z = scores.amax(dim=1).float() - probabilities.amax(dim=1).log()
+        factor = 1.0 if weights is None else weights[rows]
+        each[rows] = (log_z - scores.gather(1, chosen).squeeze(1)) * factor
+        total_added += (z_loss * log_z**2 * factor).sum()
+        if gradient is None:
+            continue
         if z_loss:
-            gradient.mul_((1 + 2 * z_loss * log_z).unsqueeze(1))
-        gradient.scatter_add_(1, chosen, torch.full_like(gradient[:, :1], -1.0))
-    if weights is not None:
-        losses, added = losses * weights, added * weights
-        gradient = None if gradient is None else gradient.mul_(weights.unsqueeze(1))
-    return losses, added, gradient
+            probabilities *= (1 + 2 * z_loss * log_z).unsqueeze(1)
+        probabilities.scatter_add_(1, chosen, torch.full_like(log_z.unsqueeze(1), -1.0))
+        if weights is not None:
+            probabilities *= factor.unsqueeze(1)
+        gradient[rows] = probabilities
+    return each, total_added
 
 
 class _OfLogits(torch.autograd.Function):
@@ -64,17 +80,7 @@ class _OfLogits(torch.autograd.Function):
         with_gradient: bool,
     ) -> Sums:
         gradient = torch.empty_like(logits) if with_gradient else None
-        each = torch.empty(len(labels), dtype=torch.float32, device=logits.device)
-        total_added = torch.zeros((), dtype=torch.float32, device=logits.device)
-        size = _CHUNK_LOGITS_CPU if logits.device.type == "cpu" else CHUNK_LOGITS_GPU
-        for rows in slices(len(labels), max(1, size // logits.shape[1])):
-            part = None if weights is None else weights[rows]
-            each[rows], added, slope = of_chunk(
-                logits[rows], labels[rows], part, z_loss, with_gradient=with_gradient
-            )  # fmt: skip
-            total_added += added.sum()
-            if gradient is not None:
-                gradient[rows] = slope
+        each, total_added = of_rows(logits, labels, weights, z_loss=z_loss, gradient=gradient)
         context.gradient = gradient
         context.mark_non_differentiable(each, total_added)
         return each.sum() + total_added, each, total_added

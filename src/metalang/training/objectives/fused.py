@@ -11,9 +11,9 @@ from typing import Any
 import torch
 from torch.autograd.function import once_differentiable
 
-from metalang.training.objectives.cross_entropy import Sums, of_chunk, slices
+from metalang.training.objectives.cross_entropy import Sums, of_rows, slices
 
-# Logits of a chunk, 8 to 12 bytes each while it lasts: enough rows for the matrix products to be dense.
+# Logits of a chunk, held in the type of the weights: enough rows for the matrix products to be dense.
 _CHUNK_LOGITS_CPU, CHUNK_LOGITS_GPU = 2**23, 2**28
 
 
@@ -62,14 +62,20 @@ class _Fused(torch.autograd.Function):
         each = torch.empty(len(labels), dtype=torch.float32, device=hidden.device)
         total_added = torch.zeros((), dtype=torch.float32, device=hidden.device)
         size = _CHUNK_LOGITS_CPU if hidden.device.type == "cpu" else CHUNK_LOGITS_GPU
-        for part in slices(len(labels), max(1, size // len(weight))):
-            logits = torch.nn.functional.linear(rows[part], matrix, offset)
-            each[part], added, slope = of_chunk(
-                logits, labels[part], None if weights is None else weights[part], z_loss, with_gradient=any(wanted)
+        chunks = slices(len(labels), max(1, size // len(weight)))
+        buffer = torch.empty((chunks[0].stop if chunks else 0, len(weight)), dtype=dtype, device=hidden.device)
+        for part in chunks:
+            logits = _logits(rows[part], matrix, offset, out=buffer[: part.stop - part.start])
+            each[part], added = of_rows(
+                logits,
+                labels[part],
+                None if weights is None else weights[part],
+                z_loss=z_loss,
+                gradient=logits if any(wanted) else None,
             )
-            total_added += added.sum()
-            if slope is not None:
-                slopes.add(part, slope if slope.dtype == dtype else logits.copy_(slope))
+            total_added += added
+            if any(wanted):
+                slopes.add(part, logits)
         context.slopes = slopes
         context.dtypes = hidden.dtype, weight.dtype, None if bias is None else bias.dtype
         context.mark_non_differentiable(each, total_added)
@@ -85,6 +91,15 @@ class _Fused(torch.autograd.Function):
             for part, dtype in zip(parts, context.dtypes, strict=True)
         ]
         return *gradients, None, None, None, None, None
+
+
+def _logits(
+    rows: torch.Tensor, matrix: torch.Tensor, offset: torch.Tensor | None, *, out: torch.Tensor
+) -> torch.Tensor:
+    """What a linear layer gives, written into `out`."""
+    if offset is None:
+        return torch.mm(rows, matrix.T, out=out)
+    return torch.addmm(offset, rows, matrix.T, out=out)
 
 
 class _Slopes:
