@@ -102,7 +102,10 @@ def _report(results: dict[tuple[str, str], list[dict[str, float]]], tokens: int)
         )
     for sharding in ("ddp", "zero2"):
         bare, stock, ours = (middle[program, sharding]["seconds"] for program in ("bare", "stock", "ours"))
-        print(f"  {sharding}: {stock / ours:.2f} x as fast as stock, {ours / bare - 1:+.1%} over the bare loop")
+        print(
+            f"  {sharding}: {stock / ours:.2f} x as fast as stock, {ours / bare - 1:+.1%} over the bare loop, ", end=""
+        )
+        print(f"{middle['ours', sharding]['by_source']:.2%} for the losses of sources")
 
 
 if __name__ == "__main__":

@@ -3,7 +3,8 @@
     torchrun --nproc_per_node 2 benchmarks/train_programs.py {bare,stock,ours} {ddp,zero2} FOLDER SETTINGS_JSON
 
 FOLDER holds `model.json` and a corpus `tokens`. All train the same model in bf16 on windows of the same ids. Rank 0
-prints JSON: median seconds of a step, the share of it that waits for data, and the growth of peak memory per logit.
+prints JSON: median seconds of a step, the shares of it that wait for data and sum the losses of sources (ours), and the
+growth of peak memory per logit.
 """
 
 import json
@@ -12,6 +13,8 @@ import resource
 import statistics
 import sys
 import time
+from collections.abc import Callable
+from functools import partial
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -19,6 +22,8 @@ from typing import Any
 from metalang.training.environment import leave, prepare_environment
 
 _WARM_UP = 2
+_Measured = tuple[list[float], list[float], list[float], int]
+"""When steps began and the last ended, waits for data, sums by source (two a step), in seconds; bytes at the peak."""
 ROOT = Path(__file__).parents[1]
 
 
@@ -28,12 +33,13 @@ def main() -> None:
     import torch
 
     measured = _bare(sharding, folder, settings) if program == "bare" else _trained(program, sharding, folder, settings)
-    marks, waits, memory = measured
+    marks, waits, by_source, memory = measured
     seconds = [behind - before for before, behind in pairwise(marks)][_WARM_UP:]
     if os.environ["RANK"] == "0":
         result = {
             "seconds": statistics.median(seconds),
             "wait": sum(waits[-len(seconds) :]) / sum(seconds),
+            "by_source": sum(by_source[-2 * len(seconds) :]) / sum(seconds),
             "bytes_per_logit": memory / (settings["batch"] * settings["length"] * settings["vocabulary"]),
         }
         print("RESULT " + json.dumps(result), flush=True)
@@ -74,7 +80,7 @@ def _held(cuda: bool) -> int:
     return torch.cuda.max_memory_allocated() if cuda else resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
 
 
-def _bare(sharding: str, folder: Path, settings: dict[str, Any]) -> tuple[list[float], list[float], int]:
+def _bare(sharding: str, folder: Path, settings: dict[str, Any]) -> _Measured:
     """The shortest loop with our fused loss: DistributedDataParallel under autocast, or DeepSpeed's engine."""
     import deepspeed
     import torch
@@ -114,7 +120,7 @@ def _bare(sharding: str, folder: Path, settings: dict[str, Any]) -> tuple[list[f
         with torch.autocast(device.type, dtype=torch.bfloat16, enabled=sharding == "ddp"):
             total = token_loss(wrapped, {"input_ids": ids}, Targets(labels)).total
         _update(wrapped, optimizer, total / labels.numel(), sharding)
-    return [*marks, _now(cuda)], waits, _held(cuda) - before
+    return [*marks, _now(cuda)], waits, [], _held(cuda) - before
 
 
 def _update(wrapped: Any, optimizer: Any, loss: Any, sharding: str) -> None:
@@ -139,19 +145,18 @@ def _now(cuda: bool) -> float:
     return time.perf_counter()
 
 
-def _trained(
-    program: str, sharding: str, folder: Path, settings: dict[str, Any]
-) -> tuple[list[float], list[float], int]:
+def _trained(program: str, sharding: str, folder: Path, settings: dict[str, Any]) -> _Measured:
     """transformers' Trainer as it is, or ours with all that it counts and logs."""
     from transformers import Trainer, TrainerCallback
 
+    from metalang.training.callbacks.stop import StopTogether
     from metalang.training.counts import SourceCounts
     from metalang.training.flags import RunArguments
     from metalang.training.objectives.causal import Causal
     from metalang.training.trainer import MetalangTrainer
 
     cuda = settings["cuda"]
-    marks, waits = [], []
+    marks, waits, by_source = [], [], []
 
     class Clock(TrainerCallback):
         def on_step_begin(self, *_: Any, **__: Any) -> None:
@@ -177,9 +182,20 @@ def _trained(
     ours = {"objective": Causal(), "tokens_per_step": 1, "counts": SourceCounts(reading, None)}
     trainer = Timed(model=_model(folder, settings), args=run, train_dataset=dataset, callbacks=[Clock()],
                     **(ours if program == "ours" else {}))  # fmt: skip
+    if program == "ours":
+        trainer.add_callback(StopTogether())
+        for summed in (trainer._counts, trainer._parts):
+            summed.add = partial(_clocked, summed.add, by_source, cuda)
     before = _held(cuda)
     trainer.train()
-    return [*marks, _now(cuda)], waits[: len(marks)], _held(cuda) - before
+    return [*marks, _now(cuda)], waits[: len(marks)], by_source, _held(cuda) - before
+
+
+def _clocked(call: Callable[..., None], seconds: list[float], cuda: bool, *arguments: Any) -> None:
+    """Makes a call, and adds what it took."""
+    start = _now(cuda)
+    call(*arguments)
+    seconds.append(_now(cuda) - start)
 
 
 if __name__ == "__main__":

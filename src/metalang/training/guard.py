@@ -40,6 +40,12 @@ class GuardedTrainer(Trainer):
         self._step_loss = loss if self._step_loss is None else self._step_loss + loss
         return loss
 
+    def _get_grad_norm(self, model: nn.Module, grad_norm: Any = None) -> Any:
+        norm = super()._get_grad_norm(model, grad_norm=grad_norm)
+        if not self.is_deepspeed_enabled:  # which has made its step by now
+            self._guard.expect(norm)
+        return norm
+
     def log(self, logs: dict[str, float], *arguments: Any, **named: Any) -> None:
         """Logs, with `nan_steps` and `spikes` of the run so far beside a training loss."""
         if "loss" in logs:
@@ -92,7 +98,12 @@ class OptimizerGuard(TrainerCallback):
 
     def __init__(self) -> None:
         self.norm: torch.Tensor | None = None
-        """Of the last gradient, as the optimizer got it; None where something else guards."""
+        """Of the last gradient; None where something else guards."""
+        self._expected: torch.Tensor | None = None
+
+    def expect(self, norm: torch.Tensor) -> None:
+        """Tells the norm of the gradient of the next step, which is then not taken once more."""
+        self._expected = norm
 
     def on_train_begin(
         self, args: TrainingArguments, state: TrainerState, control: Any, *, optimizer: Any = None, **kwargs: Any
@@ -104,7 +115,9 @@ class OptimizerGuard(TrainerCallback):
 
     def _before_step(self, optimizer: torch.optim.Optimizer, *_: Any) -> None:
         parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]
-        self.norm = torch.nn.utils.get_total_norm([each.grad for each in parameters if each.grad is not None])
+        self.norm, self._expected = self._expected, None
+        if self.norm is None:
+            self.norm = torch.nn.utils.get_total_norm([each.grad for each in parameters if each.grad is not None])
         if optimizer.defaults.get("fused"):
             # As GradScaler tells a fused optimizer, which then leaves its step out on the device.
             optimizer.grad_scale, optimizer.found_inf = None, (~torch.isfinite(self.norm)).float()
