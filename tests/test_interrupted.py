@@ -141,6 +141,37 @@ def test_a_build_killed_behind_its_manifest_is_tidied_by_a_rerun(tmp_path):
     assert _tree(tmp_path) == whole
 
 
+def test_a_part_that_a_killed_builds_worker_leaves_while_the_rerun_builds_is_tidied(tmp_path):
+    build = domain_build(IDENTITY, num_token=5_000)
+    build_corpus(build, tmp_path / "whole")
+    rows = build.write
+
+    def write(unit, writer):
+        (tmp_path / "corpus/00000.bin.99999.partial").write_bytes(b"half")
+        return rows(unit, writer)
+
+    object.__setattr__(build, "write", write)
+    build_corpus(build, tmp_path / "corpus")
+    assert _tree(tmp_path / "corpus") == _tree(tmp_path / "whole")
+
+
+def test_a_worker_whose_build_was_killed_runs_no_unit_that_it_was_given(tmp_path):
+    script = tmp_path / "killed.py"
+    script.write_text(
+        "import os, pathlib, signal, sys\n"
+        "from metalang.workers import _Worker\n"
+        "def task(unit, count):\n"
+        "    pathlib.Path(sys.argv[1]).write_text('run')\n"
+        "if __name__ == '__main__':\n"
+        "    _Worker(task)._pipe.send(0)\n"
+        "    os.kill(os.getpid(), signal.SIGKILL)\n"
+    )
+    command = [sys.executable, script, tmp_path / "file"]
+    killed = subprocess.run(command, stdout=subprocess.PIPE, check=False)  # until the worker has ended too
+    assert killed.returncode == -signal.SIGKILL
+    assert not (tmp_path / "file").exists()
+
+
 def _lives(pid):
     try:
         return bool(Path(f"/proc/{pid}/cmdline").read_bytes())  # that of a zombie is empty

@@ -104,6 +104,8 @@ def _work(task: Task, pipe: Connection) -> None:
             unit = pipe.recv()
         except EOFError:
             return
+        if not multiprocessing.parent_process().is_alive():  # killed behind a unit that it gave
+            return
         try:
             task(unit, lambda counted: pipe.send(int(counted)))
             pipe.send(None)

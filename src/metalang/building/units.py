@@ -213,8 +213,10 @@ def _parsed(content: bytes) -> dict[str, Any] | None:
 
 
 def _tidy(folder: Path) -> None:
-    """Removes what tells of a build under way; the claim last, so that a kill here is noticed."""
-    for path in (*folder.glob("*.report.json"), folder / _CLAIM):
+    """Removes what tells of a build under way, and what a killed one's worker began behind our start; the claim last,
+    so that a kill here is noticed.
+    """
+    for path in (*folder.glob("*.report.json"), *folder.glob(f"*{ASIDE}"), folder / _CLAIM):
         path.unlink(missing_ok=True)
 
 
