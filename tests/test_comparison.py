@@ -211,6 +211,23 @@ def test_the_page_is_seen_in_a_browser(runs, tmp_path, scheme, width):
         assert (np.abs(255 * seen - color).max(axis=2) < 3).sum() > 200
 
 
+def test_runs_of_one_name_are_called_by_their_places_and_a_run_given_twice_comes_once(runs):
+    _run(runs / "later/base", (4.0, 3.0, 2.0), learning_rate=2e-3)
+    _run(runs / "base/base", (4.0, 3.0, 2.0), learning_rate=3e-3)
+    places = [f"{runs}/later/base", f"{runs}/base/base", f"{runs}/later", f"{runs}/dyck/../dyck/seed-0"]
+    assert [run.name for run in read_runs(places)] == [f"{runs}/later/base", f"{runs}/base/base", "seed-0"]
+
+
+def test_a_baseline_is_named_by_its_place_or_a_place_inside(runs, tmp_path):
+    for baseline in (f"{runs}/dyck", f"{runs}/dyck/seed-1", "dyck", "dyck/seed-1"):
+        page = compare([f"{runs}/base", f"{runs}/dyck"], baseline=baseline, output_dir=str(tmp_path / "out"))
+        assert "Baseline: dyck." in page.read_text()
+    for rate in (1e-3, 2e-3):
+        _run(runs / f"rates/{rate}", (4.0, 3.0, 2.0), learning_rate=rate)
+    with pytest.raises(ConfigError, match="rates is more than one of the runs; give one of rates/0.001, rates/0.002$"):
+        compare([f"{runs}/rates"], baseline=f"{runs}/rates", output_dir=str(tmp_path / "out"))
+
+
 # What cannot be compared
 
 
@@ -221,7 +238,7 @@ def test_the_page_is_seen_in_a_browser(runs, tmp_path, scheme, width):
         (["base"], {"baseline": "other"}, "--baseline other is none of the runs; give one of base"),
         (["base", "code"], {}, "no loss is logged by all of the 3 runs; all of them have: none"),
         (["base"], {"metric": "eval_x_loss"}, "--metric eval_x_loss is not logged by all of the 2 runs"),
-        (["base", "base/seed-0"], {}, "and another run have the same flags and the seed 0"),
+        (["base", "copy"], {}, "and another run have the same flags and the seed 0"),
         (["begun"], {}, "has neither ended nor saved a checkpoint yet"),
         (["base"], {"output_dir": "base/seed-0/run.json"}, "is a file; give a folder"),
         (["base"], {"output_dir": "base/seed-0"}, "holds something else (run.json); give another folder"),
@@ -231,6 +248,7 @@ def test_the_page_is_seen_in_a_browser(runs, tmp_path, scheme, width):
 def test_what_cannot_be_compared_is_one_line(runs, monkeypatch, places, more, message):
     monkeypatch.chdir(runs)
     _run(runs / "code", (4.0, 3.0, 2.5), evaluated="eval_code_loss", learning_rate=1.0)
+    shutil.copytree(runs / "base/seed-0", runs / "copy")
     (runs / "begun").mkdir()
     (runs / "begun/run.json").write_text("{}")
     with pytest.raises(ConfigError) as caught:

@@ -84,13 +84,12 @@ def _is_place(text: str) -> bool:
 
 def _baseline(groups: Sequence[Group], wanted: str) -> Group:
     """The group of that name, or that has a run of that name, or that lies there."""
-    inside = {run.name for run in read_runs([wanted])} if _is_place(wanted) else set()
-    for group in groups:
-        names = {group.name, *(run.name for run in group.runs)}
-        if wanted in names or inside & names:
-            return group
-    known = ", ".join(group.name for group in groups)
-    raise ConfigError(f"--baseline {wanted} is none of the runs; give one of {known}")
+    found = [group for group in groups if wanted in {group.name, *(run.name for run in group.runs)}]
+    found = found or [group for group in groups if any(run.lies_in(wanted) for run in group.runs)]
+    if len(found) == 1:
+        return found[0]
+    known = ", ".join(group.name for group in (found or groups))
+    raise ConfigError(f"--baseline {wanted} is {'more than one' if found else 'none'} of the runs; give one of {known}")
 
 
 def _shared_metrics(groups: Sequence[Group]) -> list[str]:

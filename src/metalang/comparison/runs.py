@@ -2,15 +2,16 @@
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from metalang.comparison.tracked_runs import TrackedRun, files_of, offline_runs, online_run
 from metalang.errors import ConfigError
 from metalang.files import read_json
 
 FORMS = (
-    "the --output_dir of a run, a folder of such folders, an offline wandb folder or .wandb file, or "
+    "the --output_dir of a run, a folder of such folders, a folder or .wandb file that wandb left, or "
     "wandb:ENTITY/PROJECT/RUN"
 )
 _STATE = "trainer_state.json"
@@ -21,7 +22,8 @@ _SEED = re.compile(r"[-_/ ]*seed[-_= ]?\d+(?=/|$)")
 class Run:
     """A run: `flags` by their names, `corpora` (name: hash of the content), `versions`, and its `logs` by step.
 
-    `before`: `tokens_seen` and `tokens_seen_meta` of the runs whose weights it began with (`--init_from`).
+    `before`: `tokens_seen` and `tokens_seen_meta` of the runs whose weights it began with (`--init_from`). `place`: its
+    folder, its newest file of wandb, or wandb:ENTITY/PROJECT/RUN; no other run has it.
     """
 
     name: str
@@ -30,6 +32,11 @@ class Run:
     versions: dict[str, str]
     logs: tuple[dict[str, Any], ...]
     before: dict[str, int] = field(default_factory=dict)
+    place: str = ""
+
+    def lies_in(self, place: str) -> bool:
+        """Whether a place that a user gave is that of this run, or of a folder that holds it."""
+        return self.place == place or (bool(self.place) and Path(self.place).is_relative_to(Path(place).resolve()))
 
     @property
     def seed(self) -> int:
@@ -63,31 +70,30 @@ def without_seed(name: str) -> str:
 
 
 def read_runs(places: Sequence[str]) -> list[Run]:
-    """The runs that lie at some places, each of which may be a folder of runs. Raises ConfigError for one without."""
-    runs = [run for place in places for run in _read(place)]
-    names = [run.name for run in runs]
-    for run in runs:
-        if names.count(run.name) > 1:
-            raise ConfigError(
-                f"two runs are called {run.name}; give each once, or put them into folders of other names"
-            )
+    """The runs that lie at some places, each of which may be a folder of runs; one that is given twice comes once.
+
+    Runs of one name are called by their places. Raises ConfigError for a place without a run.
+    """
+    runs: dict[str, Run] = {}
+    for run in (run for place in places for run in _read(place)):
         if not run.metrics:
             raise ConfigError(f"the run {run.name} has logged no loss; compare it when it has trained some steps")
-    return runs
+        runs.setdefault(run.place, run)
+    names = [run.name for run in runs.values()]
+    return [run if names.count(run.name) == 1 else replace(run, name=run.place) for run in runs.values()]
 
 
 def _read(place: str) -> list[Run]:
     if place.startswith("wandb:"):
-        return [_from_api(place.removeprefix("wandb:"))]
+        return [_from_wandb(online_run(place.removeprefix("wandb:")))]
     path = Path(place)
     if (path / "run.json").is_file():
         return [_from_folder(path, path.resolve().name)]
     inside = sorted(path.glob("*/run.json"), key=lambda found: _natural(found.parent.name))
     if inside:
         return [_from_folder(found.parent, f"{path.resolve().name}/{found.parent.name}") for found in inside]
-    files = [path] if path.suffix == ".wandb" and path.is_file() else sorted(path.glob("run-*.wandb"))
-    if files:
-        return [_from_offline(file) for file in files]
+    if files := files_of(path):
+        return [_from_wandb(run) for run in offline_runs(files)]
     raise ConfigError(f"{place} is no run; give {FORMS}")
 
 
@@ -105,7 +111,8 @@ def _from_folder(folder: Path, name: str) -> Run:
     groups = [group for group in asked if isinstance(asked[group], dict) and group not in _OTHER]
     flags = {flag: value for group in groups for flag, value in asked[group].items()}
     logs = _by_step(newest["log_history"])
-    return Run(name, flags, asked.get("corpora", {}), asked.get("versions", {}), logs, asked.get("before", {}))
+    made_of = (asked.get("corpora", {}), asked.get("versions", {}), logs, asked.get("before", {}))
+    return Run(name, flags, *made_of, place=str(folder.resolve()))
 
 
 _OTHER = ("corpora", "versions", "plan", "before", "specs", "code")
@@ -121,38 +128,22 @@ def _by_step(logs: Sequence[dict[str, Any]]) -> tuple[dict[str, Any], ...]:
     return tuple(merged[step] for step in sorted(merged))
 
 
-def _from_offline(file: Path) -> Run:
-    from metalang.tracked import read_wandb
-
-    config, rows = read_wandb(file)
-    return _from_wandb(file.stem.removeprefix("run-"), config, rows)
-
-
-def _from_api(path: str) -> Run:
-    import wandb
-
-    try:
-        tracked = wandb.Api().run(path)
-        return _from_wandb(tracked.name, dict(tracked.config), list(tracked.scan_history()))
-    except Exception as error:  # no key, no network, no such run: whatever wandb's client raises
-        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-        raise ConfigError(f"wandb did not give the run {path} ({reason}); give {FORMS}") from None
-
-
-def _from_wandb(name: str, config: dict[str, Any], rows: Sequence[dict[str, Any]]) -> Run:
+def _from_wandb(tracked: TrackedRun) -> Run:
     """As transformers' callback writes it: train/loss, eval/wiki_loss, train/global_step."""
+    config = tracked.config
     logs = [
         {_ours(key): value for key, value in row.items() if value is not None} | {"step": row["train/global_step"]}
-        for row in rows
+        for row in tracked.rows
         if row.get("train/global_step") is not None
     ]
     return Run(
-        str(config.get("run_name") or name),
+        tracked.name,
         {key: value for key, value in config.items() if key not in _OTHER},
         config.get("corpora", {}),
         config.get("versions", {}),
         _by_step(logs),
         config.get("before", {}),
+        tracked.place,
     )
 
 
