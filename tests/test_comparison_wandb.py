@@ -95,7 +95,7 @@ OFFLINE = """
 import sys
 import wandb
 folder, steps = sys.argv[1], [int(step) for step in sys.argv[2:]]
-config = {"run_name": "resumed", "seed": 3, "corpora": {"english": "ab"}}
+config = {"output_dir": "runs/resumed/seed-3", "seed": 3, "corpora": {"english": "ab"}}
 run = wandb.init(mode="offline", dir=folder, id="abcd", config=config, settings=wandb.Settings(silent=True))
 for step in steps:
     loss = float("nan") if step == 20 else 4 - step / 10
@@ -112,6 +112,6 @@ def test_offline_files_of_a_resumed_run_are_one_run_whose_later_rows_hold(tmp_pa
             env=os.environ | {"HOME": str(tmp_path)},
         )
     (run,) = read_runs([str(tmp_path / "wandb")])
-    assert (run.name, run.seed, run.corpora) == ("resumed", 3, {"english": "ab"})
+    assert (run.name, run.seed, run.corpora) == ("resumed/seed-3", 3, {"english": "ab"})
     assert [log["step"] for log in run.logs] == [0, 10, 20, 30]
     assert [log["eval_wiki_loss"] for log in run.logs] == pytest.approx([4.0, 3.0, NAN, 1.0], nan_ok=True)

@@ -1,5 +1,6 @@
 """Values over tokens: smoothed, averaged over seeds, and where they first reach a level."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -53,12 +54,25 @@ class Curve:
 
 
 def curve(run: Run, metric: str, axis: str = "tokens_seen") -> Curve | None:
-    """What a run logged of a metric, over an `axis` that it logged beside it; None: nothing."""
-    points = [(log[axis], log[metric]) for log in run.logs if metric in log and axis in log]
+    """What a run logged of a metric, over an `axis` that it logged beside it, but for NaN and infinities (`lost`);
+    None: nothing."""
+    points = [(log[axis], log[metric]) for log in run.logs if axis in log and math.isfinite(log.get(metric, math.nan))]
     if not points:
         return None
     tokens, values = np.array(points, dtype=np.float64).T
     return Curve(tokens, values)
+
+
+def lost(run: Run, metric: str) -> list[int]:
+    """The steps at which a run logged NaN or an infinity of a metric."""
+    return [log["step"] for log in run.logs if metric in log and not math.isfinite(log[metric])]
+
+
+def ending(run: Run, metric: str, half_life: float = 0) -> float:
+    """The last smoothed value of a metric that a run logged; NaN where its last is no number."""
+    found = curve(run, metric)
+    last = [log[metric] for log in run.logs if metric in log][-1:]
+    return found.smoothed(half_life).final if found is not None and math.isfinite(last[0]) else math.nan
 
 
 def mean_curve(curves: Sequence[Curve]) -> Curve:

@@ -8,6 +8,7 @@ from typing import Any
 
 from metalang.colors import COLORS
 from metalang.comparison.groups import Group
+from metalang.comparison.runs import BITS
 from metalang.files import written
 
 _INK, _FAINT, _GROUND = "#333333", "#e4e4e4", "#ffffff"
@@ -49,8 +50,8 @@ def _frame(axes: Any, groups: Sequence[Group], metric: str, half_life: float) ->
     from matplotlib.ticker import EngFormatter
 
     axes.set_xlabel("tokens read", color=_INK)
-    axes.set_ylabel("nats a token", color=_INK)
-    axes.set_title(metric, loc="left", color=_INK, fontweight="bold")
+    axes.set_ylabel("bits a byte" if metric.endswith(BITS) else "nats a token", color=_INK)
+    axes.set_title(metric, loc="left", color=_INK, fontweight="bold", parse_math=False)
     axes.xaxis.set_major_formatter(EngFormatter(sep=""))
     axes.set_facecolor(_GROUND)
     axes.grid(color=_FAINT, lw=0.8)
@@ -76,7 +77,7 @@ def _label_ends(axes: Any, ends: Sequence[tuple[float, float, str]], colors: dic
         height = below = max(value, below + gap)
         axes.annotate(
             name, (tokens, value), (1.01, (height - low) / (high - low)), textcoords="axes fraction",
-            color=colors[name], va="center", ha="left", fontsize=10,
+            color=colors[name], va="center", ha="left", fontsize=10, parse_math=False,
             arrowprops={"arrowstyle": "-", "color": colors[name], "lw": 0.6, "alpha": 0.6},
         )  # fmt: skip
 

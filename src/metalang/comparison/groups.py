@@ -8,7 +8,17 @@ from metalang.comparison.curves import Curve, curve, mean_curve
 from metalang.comparison.runs import Run, without_seed
 from metalang.errors import ConfigError
 
-_NAMES = {"output_dir", "run_name", "seed", "data_seed", "resume_training", "config", "log_dir", "project"}
+_NAMES = {
+    "nl_eval_data_path",
+    "output_dir",
+    "run_name",
+    "seed",
+    "data_seed",
+    "resume_training",
+    "config",
+    "log_dir",
+    "project",
+}
 """Flags that tell runs of a group apart, and what only names places."""
 
 _HABITS = {
@@ -22,11 +32,17 @@ _HABITS = {
 _BEGINNINGS = ("init_from", "branch_from")
 """Flags that name an earlier run, which each seed may have of its own."""
 
+_TRANSFERS = ("transfer", "embeddings")
+"""Flags that say what is taken of an earlier run: nothing where there is none."""
+
 _DATA = {
     "data_paths", "data_ratios", "data_config", "prepared_data", "num_meta_lang_tokens", "corpora", "streaming",
     "text_field", "sample_by", "on_bad_line",
 }  # fmt: skip
 """Flags that say together what is read: they count as one difference."""
+
+AS_FAR = 0.99
+"""Of the tokens of another run: who has read so many has come as far. Where steps differ no two runs end alike."""
 
 
 @dataclass(frozen=True)
@@ -42,15 +58,23 @@ class Difference:
         """What differs with this flag: the data as a whole, the flag itself, or ("") nothing that the model sees."""
         if self.flag in _HABITS:
             return ""
+        if self.flag in _TRANSFERS and None in (self.baseline, self.other):
+            return "init_from"
         return "the data" if self.flag in _DATA else self.flag.partition(":")[0]
 
 
 @dataclass(frozen=True)
 class Group:
-    """Runs of one configuration, in the order of their seeds."""
+    """Runs of one configuration, in the order of their seeds. `behind`: those of them that have not come as far."""
 
     name: str
     runs: tuple[Run, ...]
+    behind: tuple[Run, ...] = ()
+
+    @property
+    def tokens(self) -> int:
+        """Those of its longest run."""
+        return max(run.tokens for run in self.runs)
 
     def curves(self, metric: str, half_life: float = 0) -> list[Curve]:
         """A smoothed curve for each run that logged the metric."""
@@ -71,16 +95,28 @@ def grouped(runs: Sequence[Run]) -> list[Group]:
     names = [group[0].stem for group in members.values()]
     groups = []
     for name, group in zip(names, members.values(), strict=True):
-        seeds = [(run.seed, run.flags.get("data_seed")) for run in group]
-        for run, seed in zip(group, seeds, strict=True):
-            if seeds.count(seed) > 1:
+        seeds = [run.seeds for run in group]
+        for run in group:
+            if seeds.count(run.seeds) > 1:
                 raise ConfigError(
                     f"{run.name} and another run have the same flags and the seed {run.seed}: they are one run twice; "
                     "give one of them"
                 )
         label = name if names.count(name) == 1 else group[0].name
-        groups.append(Group(label, tuple(sorted(group, key=lambda run: run.seed))))
+        ended, behind = _by_end(sorted(group, key=lambda run: run.seeds))
+        groups.append(Group(label, ended, behind))
     return groups
+
+
+def _by_end(group: list[Run]) -> tuple[tuple[Run, ...], tuple[Run, ...]]:
+    """The runs of a configuration that came to its end, and those that did not: killed, or not done yet.
+
+    A run that may stop early is at its end wherever it is.
+    """
+    end = max(run.tokens for run in group)
+    is_behind = [run.tokens < AS_FAR * end and not run.flags.get("early_stopping_patience") for run in group]
+    pairs = list(zip(group, is_behind, strict=True))
+    return tuple(run for run, late in pairs if not late), tuple(run for run, late in pairs if late)
 
 
 def differences(baseline: Group, other: Group) -> list[Difference]:
@@ -94,9 +130,14 @@ def differences(baseline: Group, other: Group) -> list[Difference]:
 
 
 def _config(run: Run) -> dict[str, Any]:
-    """The flags of a run; corpora by their content, wherever they lay; the runs it began with without their seed."""
+    """The flags of a run; corpora and tokenizer by their content, wherever they lay; the runs it began with without
+    their seed."""
     flags = {flag: value for flag, value in run.flags.items() if flag not in _NAMES}
     flags |= {flag: without_seed(flags[flag]) for flag in _BEGINNINGS if flags.get(flag)}
+    if not flags.get("init_from"):
+        flags = {flag: value for flag, value in flags.items() if flag not in _TRANSFERS}
+    if run.tokenizer:
+        flags["tokenizer_name"] = run.tokenizer
     if run.corpora:
         flags.pop("data_paths", None)
         flags = {"corpora": dict(run.corpora), **flags}

@@ -5,14 +5,17 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from metalang.comparison.curves import Curve, curve
+from metalang.comparison.curves import Curve, curve, ending
 from metalang.comparison.groups import Group
 from metalang.comparison.runs import Run
 
 
 @dataclass(frozen=True)
 class Final:
-    """Last values of a metric over the runs of a group: mean, standard deviation (n - 1; nan for one run), number."""
+    """Last values of a metric over the runs of a group: mean, standard deviation (n - 1; nan for one run), number.
+
+    Both are nan where a run ends in no number.
+    """
 
     mean: float
     spread: float
@@ -42,8 +45,8 @@ class Saved:
 
     @property
     def efficiency_of_all(self) -> float | None:
-        """1 - (all tokens to the level) / (the baseline's tokens to it)."""
-        return None if self.tokens is None else 1 - self.tokens / self.baseline_tokens
+        """1 - (all tokens to the level) / (the baseline's tokens to it). None where the baseline begins at it."""
+        return None if self.tokens is None or self.baseline_tokens < 1 else 1 - self.tokens / self.baseline_tokens
 
     @property
     def substitution(self) -> float | None:
@@ -56,18 +59,20 @@ class Saved:
         return (self.baseline_tokens - self.tokens + more) / more
 
 
-def final(group: Group, metric: str) -> Final | None:
-    """The last values of a metric, or None where no run has any."""
-    values = np.array([each.final for each in group.curves(metric)])
+def final(group: Group, metric: str, half_life: float = 0) -> Final | None:
+    """The last smoothed values of a metric, over the runs that logged it; None where there are none."""
+    values = np.array([ending(run, metric, half_life) for run in group.runs if any(metric in log for log in run.logs)])
     if not len(values):
         return None
     return Final(float(values.mean()), float(values.std(ddof=1)) if len(values) > 1 else math.nan, len(values))
 
 
 def saved(baseline: Group, group: Group, metric: str, half_life: float) -> Saved | None:
-    """Tokens to the baseline's final loss, by the means over seeds of smoothed curves; None where one has none."""
+    """Tokens to the baseline's final loss, by the means over seeds of smoothed curves; None where one has no curve, or
+    the baseline no final loss."""
     theirs, ours = baseline.mean(metric, half_life), group.mean(metric, half_life)
-    if theirs is None or ours is None:
+    ends = [ending(run, metric, half_life) for run in baseline.runs]
+    if theirs is None or ours is None or not np.isfinite(ends).all():
         return None
     level = theirs.final
     needed, first = theirs.first_at_most(level), ours.first_at_most(level)
@@ -78,8 +83,12 @@ def saved(baseline: Group, group: Group, metric: str, half_life: float) -> Saved
 
 def _with_before(group: Group, tokens: float) -> tuple[float, float]:
     """The first `tokens` of a group and those of the runs that it began from, and how many of them are artificial."""
-    inside, before = np.mean([_synthetic_until(run, tokens) for run in group.runs]), group.runs[0].before
-    return tokens + before.get("tokens_seen", 0), float(inside) + before.get("tokens_seen_meta", 0)
+    inside = np.mean([_synthetic_until(run, tokens) for run in group.runs])
+    before, meta = (np.mean([run.before.get(key, 0) for run in group.runs]) for key in _BEFORE)
+    return tokens + float(before), float(inside + meta)
+
+
+_BEFORE = ("tokens_seen", "tokens_seen_meta")
 
 
 def _synthetic_until(run: Run, tokens: float) -> float:
@@ -97,32 +106,26 @@ def speed(group: Group) -> float | None:
     return float(np.median(logged)) if logged else None
 
 
-def sign_test(baseline: Group, group: Group, metrics: tuple[str, ...]) -> tuple[int, int, float] | None:
-    """(pairs in which the group's final loss is lower, pairs that differ, two-sided p) over seeds that both have, and
-    metrics; None without such a pair. The p is exact: that of as many heads or more, either side, of a fair coin.
+def sign_test(baseline: Group, group: Group, metric: str, half_life: float = 0) -> tuple[int, int, float] | None:
+    """(pairs in which the group's final loss is lower, pairs that differ, two-sided p) over the seeds that both have;
+    None without such a pair. The p is exact: that of as many heads or more, either side, of a fair coin.
 
-    Pairs of one seed and several evaluations are not independent: with more than one metric p is a lower bound.
+    A run that ends in no number has the higher loss.
     """
-    theirs = {run.seed: run for run in baseline.runs}
-    pairs = [
-        (curve(theirs[run.seed], metric), curve(run, metric))
-        for run in group.runs
-        if run.seed in theirs
-        for metric in metrics
-    ]
-    signs = [ours.final - base.final for base, ours in pairs if base is not None and ours is not None]
-    differing = [sign for sign in signs if sign != 0]
-    if not signs:
+    theirs = {run.seeds: run for run in baseline.runs}
+    pairs = [(theirs[run.seeds], run) for run in group.runs if run.seeds in theirs]
+    if not pairs:
         return None
-    lower = sum(sign < 0 for sign in differing)
-    return lower, len(differing), two_sided(lower, len(differing))
+    ends = np.nan_to_num([[ending(run, metric, half_life) for run in pair] for pair in pairs], nan=math.inf)
+    lower, higher = int((ends[:, 1] < ends[:, 0]).sum()), int((ends[:, 1] > ends[:, 0]).sum())
+    return lower, lower + higher, two_sided(lower, lower + higher)
 
 
 def two_sided(successes: int, number: int) -> float:
-    """The exact p of the sign test.
+    """The exact p of the sign test; all of `number` pairs alike give the least that it can be.
 
-    >>> two_sided(3, 3), two_sided(5, 10), two_sided(0, 0)
-    (0.25, 1.0, 1.0)
+    >>> two_sided(3, 3), two_sided(6, 6), two_sided(5, 10), two_sided(0, 0)
+    (0.25, 0.03125, 1.0, 1.0)
     """
     most = max(successes, number - successes)
     tail = sum(math.comb(number, count) for count in range(most, number + 1)) / 2**number

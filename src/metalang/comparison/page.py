@@ -9,7 +9,8 @@ from typing import Any
 from jinja2 import Environment, StrictUndefined
 
 from metalang.comparison.groups import Difference, Group
-from metalang.comparison.measures import Final, Saved
+from metalang.comparison.measures import Final, Saved, two_sided
+from metalang.comparison.runs import BITS
 
 
 @dataclass(frozen=True)
@@ -22,7 +23,6 @@ class Row:
     final: Final
     saved: Saved | None
     sign_test: tuple[int, int, float] | None
-    num_metrics: int
     speed: float | None
     differences: tuple[Difference, ...]
 
@@ -34,15 +34,14 @@ class Row:
 
 def page(
     title: str,
-    baseline: Group,
     rows: Sequence[Row],
     metric: str,
     smoothing: str,
+    notes: Sequence[str],
     figures: Mapping[str, str],
-    metrics: Sequence[str],
     colors: Mapping[str, str],
 ) -> str:
-    """HTML with the verdicts, the table, `figures` (SVG by metric) and what differs."""
+    """HTML with the verdicts, `notes` (sentences), the table, `figures` (SVG by metric) and what differs."""
     environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
     environment.filters |= {"size": _size, "percent": _percent, "plain": _plain}
     template = environment.from_string(files("metalang.comparison").joinpath("page.html").read_text(encoding="utf-8"))
@@ -52,28 +51,42 @@ def page(
         title=title,
         base=base,
         rows=[base, *others],
-        verdicts=[(row.group.name, verdict(base, row)) for row in others],
+        verdicts=[(row.group.name, verdict(base, row, _UNITS[metric.endswith(BITS)])) for row in others],
+        notes=notes,
+        least=_least(others),
         warnings=[(row.group.name, row.aspects) for row in others if len(row.aspects) > 1],
         same=[row.group.name for row in others if not row.aspects],
         metric=metric,
         smoothing=smoothing,
         figures=figures,
-        metrics=metrics,
-        colors={name: "var(--ink)" if name == baseline.name else color for name, color in colors.items()},
+        colors={name: "var(--ink)" if name == base.group.name else color for name, color in colors.items()},
     )
 
 
-def verdict(base: Row, row: Row) -> str:
+_UNITS = ("nats", "bits a byte")
+
+
+def _least(rows: Sequence[Row]) -> tuple[int, float]:
+    """The most pairs that a sign test of the page has, and the p that it has when all of them agree."""
+    number = max((row.sign_test[1] for row in rows if row.sign_test), default=0)
+    return number, two_sided(number, number)
+
+
+def verdict(base: Row, row: Row, unit: str) -> str:
     """One sentence: how far the final losses lie apart, whether seeds agree, how many tokens it saves."""
     apart = row.final.mean - base.final.mean
-    text = f"ends {abs(apart):.4f} nats {'below' if apart < 0 else 'above'} the baseline"
+    text = f"ends {abs(apart):.4f} {unit} {'below' if apart < 0 else 'above'} the baseline"
+    if math.isnan(apart):
+        text = f"{'ends' if math.isnan(row.final.mean) else 'stands beside a baseline that ends'} in no number"
     if row.sign_test is not None and row.sign_test[1]:
         lower, of, p = row.sign_test
-        text += f"; lower in {lower} of {of} pairs, p = {p:.3g}"
+        text += f"; lower in {lower} of {of} {'pair' if of == 1 else 'pairs'} of seeds, p = {p:.3g}"
     if row.saved is None:
         return text + "."
     if row.saved.tokens is None:
         return text + "; never reaches the baseline's final loss."
+    if row.saved.efficiency_of_all is None:
+        return text + "; the baseline ends no lower than it began."
     if row.saved.efficiency is None:
         return f"{text}; needs {_fewer(row.saved.efficiency_of_all)} tokens for the baseline's final loss."
     text += f"; needs {_fewer(row.saved.efficiency)} natural tokens for the baseline's final loss"
@@ -102,7 +115,7 @@ def _size(number: float | None) -> str:
 
 
 def _percent(share: float | None) -> str:
-    return "never" if share is None else f"{share:+.1%}".replace("-", "−")
+    return "" if share is None else f"{share:+.1%}".replace("-", "−")
 
 
 def _plain(value: Any) -> str:

@@ -7,12 +7,14 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from metalang.comparison.comparable import choose, drawn
 from metalang.comparison.curves import curve
 from metalang.comparison.drawing import draw, group_colors, inline_svg, save_png
 from metalang.comparison.groups import Group, differences, grouped
 from metalang.comparison.measures import final, saved, sign_test, speed
+from metalang.comparison.notes import notes
 from metalang.comparison.page import Row, page
-from metalang.comparison.runs import Run, read_runs
+from metalang.comparison.runs import read_runs
 from metalang.errors import ConfigError
 from metalang.files import ASIDE, written
 
@@ -31,26 +33,28 @@ def compare(
     """Writes `index.html`, `<metric>.png`, `comparison.csv` and `curves.csv` into `output_dir`; gives the page's path.
 
     Runs that differ in their seed alone are one group; `baseline` is the name of a run, of a group, or the place of
-    one. `metric`: by which tokens are counted; by default the first evaluation that all runs have, else the training
-    loss. `half_life`: of the smoothing, in tokens; by default a fiftieth of the baseline's for training losses, and
-    none for evaluations, which are means over a whole set. Raises ConfigError for runs that cannot be compared.
+    one. `metric`: by which tokens are counted, a loss or the `_bits_per_byte` of an evaluation; by default the first
+    evaluation that all runs made on the same, else a training loss. `half_life`: of the smoothing, in tokens; by
+    default a fiftieth of the baseline's for training losses, and none for evaluations, which are means over a whole
+    set. Raises ConfigError for runs that cannot be compared.
     """
     places = [*places] if baseline in places or not _is_place(baseline) else [*places, baseline]
     groups = grouped(read_runs(places))
     base = _baseline(groups, baseline)
-    chosen = _metric(groups, metric)
-    spans = _half_lives(groups, base, half_life)
+    chosen = choose([run for group in groups for run in group.runs], metric)
+    metrics, left_out = drawn(groups, chosen)
+    spans = _half_lives(metrics, base, half_life)
     folder = _claimed(Path(output_dir))
     rows = [_row(base, group, chosen, spans[chosen]) for group in groups]
     colors = group_colors(groups, base)
-    metrics = _shared_metrics(groups)
     figures = {name: draw(groups, name, spans[name], colors) for name in metrics}
     for name, figure in figures.items():
         save_png(figure, folder / f"{name}.png")
-    _write(folder / "comparison.csv", _numbers(groups, rows, metrics))
+    _write(folder / "comparison.csv", _numbers(rows, metrics, spans))
     _write(folder / "curves.csv", _curves(groups, metrics, spans))
     svgs = {name: inline_svg(figure, name) for name, figure in figures.items()}
-    _write(folder / "index.html", page(title, base, rows, chosen, _said(spans[chosen]), svgs, metrics, colors))
+    said = notes(base, groups, chosen, left_out)
+    _write(folder / "index.html", page(title, rows, chosen, _said(spans[chosen]), said, svgs, colors))
     return folder / "index.html"
 
 
@@ -66,12 +70,10 @@ def _claimed(folder: Path) -> Path:
     return folder
 
 
-def _half_lives(groups: Sequence[Group], base: Group, wanted: float | None) -> dict[str, float]:
+def _half_lives(metrics: Sequence[str], base: Group, wanted: float | None) -> dict[str, float]:
     """Of the smoothing of each metric, in tokens."""
-    tokens = max(run.logs[-1]["tokens_seen"] for run in base.runs)
-    names = {name for group in groups for run in group.runs for name in run.metrics}
-    default = {name: 0.0 if name.startswith("eval_") else _DEFAULT_HALF_LIFE * tokens for name in names}
-    return default if wanted is None else dict.fromkeys(names, wanted)
+    default = _DEFAULT_HALF_LIFE * base.tokens
+    return {name: wanted if wanted is not None else 0.0 if name.startswith("eval_") else default for name in metrics}
 
 
 def _said(half_life: float) -> str:
@@ -92,60 +94,27 @@ def _baseline(groups: Sequence[Group], wanted: str) -> Group:
     raise ConfigError(f"--baseline {wanted} is {'more than one' if found else 'none'} of the runs; give one of {known}")
 
 
-def _shared_metrics(groups: Sequence[Group]) -> list[str]:
-    """What at least two groups logged (all of it, where there is one group), in the order of their logs.
-
-    The loss of all sources together is left out where there is one source.
-    """
-    found: dict[str, int] = {}
-    for group in groups:
-        for name in dict.fromkeys(name for run in group.runs for name in run.metrics):
-            found[name] = found.get(name, 0) + 1
-    evaluated = [name for name in found if name.startswith("eval_") and name != "eval_loss"]
-    trained = [name for name in found if name.startswith("loss_")]
-    idle = {total for total, parts in (("eval_loss", evaluated), ("loss", trained)) if len(parts) == 1}
-    return [name for name, count in found.items() if (count > 1 or len(groups) == 1) and name not in idle]
-
-
-def _metric(groups: Sequence[Group], wanted: str | None) -> str:
-    runs: list[Run] = [run for group in groups for run in group.runs]
-    shared = [name for name in runs[0].metrics if all(name in run.metrics for run in runs)]
-    if wanted is None and shared:
-        named = [name for name in shared if name != "eval_loss"]
-        return (named or shared)[0]
-    if wanted in shared:
-        return str(wanted)
-    said = f"--metric {wanted} is not" if wanted else "no loss is"
-    raise ConfigError(
-        f"{said} logged by all of the {len(runs)} runs; all of them have: {', '.join(shared) or 'none'}. "
-        "Compare runs that were evaluated on the same"
-    )
-
-
 def _row(base: Group, group: Group, metric: str, half_life: float) -> Row:
-    ending = final(group, metric)
+    ending = final(group, metric, half_life)
     assert ending is not None, "all runs have the metric"
-    evaluations = tuple(name for name in group.runs[0].metrics if name.startswith("eval_") and name != "eval_loss")
-    tests = evaluations if metric in evaluations else (metric,)
     return Row(
         group=group,
         is_baseline=group is base,
-        tokens=max(run.logs[-1]["tokens_seen"] for run in group.runs),
+        tokens=group.tokens,
         final=ending,
         saved=None if group is base else saved(base, group, metric, half_life),
-        sign_test=None if group is base else sign_test(base, group, tests),
-        num_metrics=len(tests),
+        sign_test=None if group is base else sign_test(base, group, metric, half_life),
         speed=speed(group),
         differences=tuple(differences(base, group)),
     )
 
 
-def _numbers(groups: Sequence[Group], rows: Sequence[Row], metrics: Sequence[str]) -> str:
+def _numbers(rows: Sequence[Row], metrics: Sequence[str], spans: dict[str, float]) -> str:
     lines: list[tuple[Any, ...]] = [("group", "metric", "quantity", "value")]
     for row in rows:
         name = row.group.name
         for metric in metrics:
-            ending = final(row.group, metric)
+            ending = final(row.group, metric, spans[metric])
             if ending is not None:
                 lines += [(name, metric, "final", ending.mean), (name, metric, "spread", ending.spread)]
                 lines += [(name, metric, "runs", ending.number)]

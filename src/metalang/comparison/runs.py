@@ -14,6 +14,7 @@ FORMS = (
     "the --output_dir of a run, a folder of such folders, a folder or .wandb file that wandb left, or "
     "wandb:ENTITY/PROJECT/RUN"
 )
+BITS = "_bits_per_byte"
 _STATE = "trainer_state.json"
 _SEED = re.compile(r"[-_/ ]*seed[-_= ]?\d+(?=/|$)")
 
@@ -22,8 +23,9 @@ _SEED = re.compile(r"[-_/ ]*seed[-_= ]?\d+(?=/|$)")
 class Run:
     """A run: `flags` by their names, `corpora` (name: hash of the content), `versions`, and its `logs` by step.
 
-    `before`: `tokens_seen` and `tokens_seen_meta` of the runs whose weights it began with (`--init_from`). `place`: its
-    folder, its newest file of wandb, or wandb:ENTITY/PROJECT/RUN; no other run has it.
+    `evaluated`: names and hashes of what it was evaluated on, and `tokenizer` the hash of its tokenizer, where they are
+    known. `before`: `tokens_seen` and `tokens_seen_meta` of the runs whose weights it began with (`--init_from`).
+    `place`: its folder, its newest file of wandb, or wandb:ENTITY/PROJECT/RUN; no other run has it.
     """
 
     name: str
@@ -32,6 +34,8 @@ class Run:
     versions: dict[str, str]
     logs: tuple[dict[str, Any], ...]
     before: dict[str, int] = field(default_factory=dict)
+    evaluated: dict[str, str] = field(default_factory=dict)
+    tokenizer: str | None = None
     place: str = ""
 
     def lies_in(self, place: str) -> bool:
@@ -42,6 +46,17 @@ class Run:
     def seed(self) -> int:
         """What its weights, and its order if nothing else was said, were drawn from."""
         return int(self.flags.get("seed", 0))
+
+    @property
+    def seeds(self) -> tuple[int, int]:
+        """That of its weights and that of its order, which is the same if nothing else was said."""
+        order = self.flags.get("data_seed")
+        return self.seed, self.seed if order is None else int(order)
+
+    @property
+    def tokens(self) -> int:
+        """How many it has read."""
+        return int(self.logs[-1]["tokens_seen"])
 
     @property
     def stem(self) -> str:
@@ -58,6 +73,11 @@ class Run:
         keys = dict.fromkeys(key for log in self.logs for key in log)
         evaluated = [key for key in keys if key.startswith("eval_") and key.endswith("_loss")]
         return (*evaluated, *(key for key in keys if key == "loss" or key.startswith("loss_")))
+
+    @property
+    def bits(self) -> tuple[str, ...]:
+        """The bits a byte that it logged, of each evaluated text."""
+        return tuple(dict.fromkeys(key for log in self.logs for key in log if key.endswith(BITS)))
 
 
 def without_seed(name: str) -> str:
@@ -109,14 +129,21 @@ def _from_folder(folder: Path, name: str) -> Run:
         raise ConfigError(f"the run {folder} has neither ended nor saved a checkpoint yet; compare it when it has")
     newest = max(found, key=lambda state: state["global_step"])
     groups = [group for group in asked if isinstance(asked[group], dict) and group not in _OTHER]
-    flags = {flag: value for group in groups for flag, value in asked[group].items()}
+    # the Trainer's flags that were not given are recorded as "None" (to_sanitized_dict of transformers 5.23)
+    flags = {flag: None if value == "None" else value for group in groups for flag, value in asked[group].items()}
     logs = _by_step(newest["log_history"])
-    made_of = (asked.get("corpora", {}), asked.get("versions", {}), logs, asked.get("before", {}))
-    return Run(name, flags, *made_of, place=str(folder.resolve()))
+    return Run(name, flags, logs=logs, place=str(folder.resolve()), **_made_of(asked))
 
 
-_OTHER = ("corpora", "versions", "plan", "before", "specs", "code")
-"""Objects of run.json that are no groups of flags."""
+_MADE_OF = ("corpora", "versions", "before", "evaluated")
+_OTHER = (*_MADE_OF, "tokenizer", "plan", "specs", "code", "order", "run_id")
+"""What run.json, and the config of a tracker, hold beside flags."""
+
+
+def _made_of(record: dict[str, Any]) -> dict[str, Any]:
+    """What run.json, or the config of a tracker, says that a run was made of."""
+    tokenizer = record.get("tokenizer") or record.get("plan", {}).get("ids", {}).get("tokenizer")
+    return {key: record.get(key, {}) for key in _MADE_OF} | {"tokenizer": tokenizer}
 
 
 def _by_step(logs: Sequence[dict[str, Any]]) -> tuple[dict[str, Any], ...]:
@@ -136,15 +163,8 @@ def _from_wandb(tracked: TrackedRun) -> Run:
         for row in tracked.rows
         if row.get("train/global_step") is not None
     ]
-    return Run(
-        tracked.name,
-        {key: value for key, value in config.items() if key not in _OTHER},
-        config.get("corpora", {}),
-        config.get("versions", {}),
-        _by_step(logs),
-        config.get("before", {}),
-        tracked.place,
-    )
+    flags = {key: value for key, value in config.items() if key not in _OTHER}
+    return Run(tracked.name, flags, logs=_by_step(logs), place=tracked.place, **_made_of(config))
 
 
 def _ours(key: str) -> str:

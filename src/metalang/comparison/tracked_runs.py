@@ -38,7 +38,7 @@ def offline_runs(files: Sequence[Path]) -> list[TrackedRun]:
         config, rows = read_wandb(file)
         if run_id in runs:
             config, rows = runs[run_id].config | config, [*runs[run_id].rows, *rows]
-        runs[run_id] = TrackedRun(str(file.resolve()), str(config.get("run_name") or run_id), config, tuple(rows))
+        runs[run_id] = TrackedRun(str(file.resolve()), _name(config, run_id), config, tuple(rows))
     return list(runs.values())
 
 
@@ -55,9 +55,7 @@ def online_run(path: str) -> TrackedRun:
             )
         tracked = wandb.Api().run(path)
         rows = [{key: _number(value) for key, value in row.items()} for row in tracked.scan_history(use_cache=False)]
-        return TrackedRun(
-            f"wandb:{path}", str(tracked.config.get("run_name") or tracked.name), dict(tracked.config), tuple(rows)
-        )
+        return TrackedRun(f"wandb:{path}", _name(tracked.config, tracked.name), dict(tracked.config), tuple(rows))
     except ConfigError:
         raise
     except Exception as error:  # errors of wandb, of its service process and of its server have no class in common
@@ -66,6 +64,12 @@ def online_run(path: str) -> TrackedRun:
             f"wandb did not give the run {path} ({reason}); check ENTITY/PROJECT/RUN (RUN is the id), the key and the "
             "network, or give the run's own folder"
         ) from None
+
+
+def _name(config: dict[str, Any], otherwise: str) -> str:
+    """That of --run_name, else where the run was written to, as it is called when it is read from there."""
+    folder = Path(config.get("output_dir") or otherwise)
+    return str(config.get("run_name") or "/".join(folder.parts[-2:]))
 
 
 def _number(value: Any) -> Any:

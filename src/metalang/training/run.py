@@ -175,6 +175,8 @@ def _leave_settings(settings: Settings, data: Feed, asked: dict[str, Any], *, go
     path.parent.mkdir(parents=True, exist_ok=True)
     versions = {name: importlib.metadata.version(name) for name in ("metalang", "torch", "transformers", "deepspeed")}
     made_of = {"order": data.order, "corpora": data.contents, "specs": spec_hashes(data), "code": code_version()}
+    made_of["tokenizer"] = data.tokenizer.id_space.tokenizer
+    made_of["evaluated"] = {name: dataset.content_hash for name, dataset in data.evaluation.items()}
     if settings.start.init_from:
         made_of["before"] = tokens_before(settings.start.init_from)
     elif settings.schedule.branch_from:

@@ -10,7 +10,7 @@ from metalang.mixing import named_paths
 from metalang.mixing.reading import RUN_FILE
 from metalang.training.config import Settings
 
-_RECORDED = ("order", "corpora", "specs", "code", "versions")
+_RECORDED = ("order", "corpora", "tokenizer", "evaluated", "before", "specs", "code", "versions")
 
 
 def start_tracking(settings: Settings, record: dict[str, Any]) -> str | None:
