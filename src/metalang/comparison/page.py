@@ -8,6 +8,7 @@ from typing import Any
 
 from jinja2 import Environment, StrictUndefined
 
+from metalang.comparison.drawing import css_color, css_variables
 from metalang.comparison.groups import Difference, Group
 from metalang.comparison.measures import Final, Saved, two_sided
 from metalang.comparison.runs import BITS
@@ -39,7 +40,7 @@ def page(
     smoothing: str,
     notes: Sequence[str],
     figures: Mapping[str, str],
-    colors: Mapping[str, str],
+    lines: Mapping[str, tuple[str, str]],
 ) -> str:
     """HTML with the verdicts, `notes` (sentences), the table, `figures` (SVG by metric) and what differs."""
     environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
@@ -59,7 +60,8 @@ def page(
         metric=metric,
         smoothing=smoothing,
         figures=figures,
-        colors={name: "var(--ink)" if name == base.group.name else color for name, color in colors.items()},
+        colors={name: css_color(color) for name, (color, _) in lines.items()},
+        variables=css_variables(),
     )
 
 
@@ -78,9 +80,9 @@ def verdict(base: Row, row: Row, unit: str) -> str:
     text = f"ends {abs(apart):.4f} {unit} {'below' if apart < 0 else 'above'} the baseline"
     if math.isnan(apart):
         text = f"{'ends' if math.isnan(row.final.mean) else 'stands beside a baseline that ends'} in no number"
-    if row.sign_test is not None and row.sign_test[1]:
+    if row.sign_test is not None and row.sign_test[1] > 1:
         lower, of, p = row.sign_test
-        text += f"; lower in {lower} of {of} {'pair' if of == 1 else 'pairs'} of seeds, p = {p:.3g}"
+        text += f"; lower in {lower} of {of} pairs of seeds, p = {p:.3g}"
     if row.saved is None:
         return text + "."
     if row.saved.tokens is None:
@@ -121,8 +123,8 @@ def _percent(share: float | None) -> str:
 def _plain(value: Any) -> str:
     if value is None:
         return "not given"
-    if isinstance(value, float) and math.isnan(value):
-        return ""
+    if isinstance(value, float):
+        return f"{value:.6g}"
     if isinstance(value, dict):
         return ", ".join(f"{key} {each}" for key, each in value.items())
     if isinstance(value, list | tuple):

@@ -9,7 +9,7 @@ from typing import Any
 
 from metalang.comparison.comparable import choose, drawn
 from metalang.comparison.curves import curve
-from metalang.comparison.drawing import draw, group_colors, inline_svg, save_png
+from metalang.comparison.drawing import draw, group_lines, inline_svg, save_png
 from metalang.comparison.groups import Group, differences, grouped
 from metalang.comparison.measures import final, saved, sign_test, speed
 from metalang.comparison.notes import notes
@@ -46,15 +46,15 @@ def compare(
     spans = _half_lives(metrics, base, half_life)
     folder = _claimed(Path(output_dir))
     rows = [_row(base, group, chosen, spans[chosen]) for group in groups]
-    colors = group_colors(groups, base)
-    figures = {name: draw(groups, name, spans[name], colors) for name in metrics}
+    lines = group_lines(groups, base)
+    figures = {name: draw(groups, name, spans[name], lines) for name in metrics}
     for name, figure in figures.items():
         save_png(figure, folder / f"{name}.png")
     _write(folder / "comparison.csv", _numbers(rows, metrics, spans))
     _write(folder / "curves.csv", _curves(groups, metrics, spans))
     svgs = {name: inline_svg(figure, name) for name, figure in figures.items()}
     said = notes(base, groups, chosen, left_out)
-    _write(folder / "index.html", page(title, rows, chosen, _said(spans[chosen]), said, svgs, colors))
+    _write(folder / "index.html", page(title, rows, chosen, _said(spans[chosen]), said, svgs, lines))
     return folder / "index.html"
 
 
