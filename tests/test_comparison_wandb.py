@@ -56,7 +56,9 @@ def test_runs_of_wandbs_server_are_read_by_its_own_client_and_anew_each_time(tmp
     }
     with _served(runs) as address:
         for slower, reached in ((2.0, 0.525), (3.0, 0.2)):
-            runs["f0"] = (base | {"run_name": "faster", "learning_rate": 2e-3}, _rows((4.0, slower, 1.5)))
+            rows = _rows((4.0, slower, 1.5))
+            rows[-1]["train/loss"] = NAN
+            runs["f0"] = (base | {"run_name": "faster", "learning_rate": 2e-3}, rows)
             places = (f"wandb:me/p/{run_id}" for run_id in runs)
             done = _compared(tmp_path, *places, WANDB_BASE_URL=address, WANDB_API_KEY=KEY)
             assert (done.returncode, done.stdout.strip(), done.stderr) == (0, f"{tmp_path}/out/index.html", "")
@@ -64,6 +66,7 @@ def test_runs_of_wandbs_server_are_read_by_its_own_client_and_anew_each_time(tmp
                 numbers = {(row["group"], row["metric"], row["quantity"]): row["value"] for row in csv.DictReader(file)}
             assert float(numbers["base", "eval_wiki_loss", "final"]) == pytest.approx(2.1)
             assert float(numbers["faster", "", "token_efficiency"]) == pytest.approx(reached)
+            assert (numbers["base", "loss", "runs"], numbers["faster", "loss", "final"]) == ("2", "")
 
 
 @pytest.mark.parametrize(

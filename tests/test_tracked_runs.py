@@ -205,6 +205,8 @@ def test_wandb_holds_all_groups_of_flags(tracked):
     assert {flag: config[flag] for flag in flags} == flags | sizes
     assert set(groups["run"]) - {"train_batch_size", "eval_batch_size"} <= set(config)  # these two are no flags
     assert config["corpora"] == record["corpora"] and config["versions"] == record["versions"]
+    assert config["evaluated"] == record["evaluated"] and sorted(config["evaluated"]) == ["copies", "text"]
+    assert config["tokenizer"] == record["tokenizer"] == record["plan"]["ids"]["tokenizer"]
 
 
 def test_wandb_holds_every_row_over_tokens_and_steps(tracked):

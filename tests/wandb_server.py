@@ -48,13 +48,14 @@ class _Answers(BaseHTTPRequestHandler):
             return {"project": {"run": None}}
         config, rows = self.server.runs[run_id]
         live = [json.dumps({key: _word(value) for key, value in row.items()}) for row in rows]
+        filed = self._num_filed(run_id)
         if "history(" in query:
-            return {"project": {"run": {"history": live[variables["minStep"] : variables["maxStep"]]}}}
+            return {"project": {"run": {"history": live[max(filed, variables["minStep"]) : variables["maxStep"]]}}}
         if "parquetHistory(" in query:
-            port, begin = self.server.server_port, self._num_filed(run_id)
+            port = self.server.server_port
             files = {
                 "parquetUrls": [f"http://127.0.0.1:{port}/{run_id}.parquet"],
-                "liveData": list(map(json.loads, live))[begin:],
+                "liveData": list(map(json.loads, live))[filed:],
             }
             return {"project": {"run": {"parquetHistory": files}}}
         known = {
