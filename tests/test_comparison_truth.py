@@ -255,7 +255,7 @@ def test_the_names_of_forty_groups_fit_beside_their_curves(tmp_path):
         _run(tmp_path / f"ablation-{number:02d}", (4.0, 3.0, 2.0), learning_rate=1e-3 * (1 + number))
     groups = _groups(tmp_path)
     figure = draw(groups, "eval_wiki_loss", 0, group_lines(groups, groups[0]))
-    assert "ablation-39" in inline_svg(figure, "forty")
+    assert 'aria-label="a &quot;b&quot;"' in inline_svg(figure, 'a "b"') and "ablation-39" in inline_svg(figure, "a")
     (axes,) = figure.axes
     heights = np.array(sorted(text.xyann[1] for text in axes.texts))
     assert len(heights) == 40 and heights[0] >= 0 and heights[-1] <= 1

@@ -5,12 +5,15 @@ import os
 import subprocess
 import sys
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from threading import Thread
 
 import pytest
 from wandb_server import server_of
 
+from metalang.comparison.groups import Group, grouped
+from metalang.comparison.notes import notes
 from metalang.comparison.runs import read_runs
 
 ROOT = Path(__file__).parents[1]
@@ -115,6 +118,9 @@ def test_offline_files_of_a_resumed_run_are_one_run_whose_later_rows_hold(tmp_pa
             env=os.environ | {"HOME": str(tmp_path)},
         )
     (run,) = read_runs([str(tmp_path / "wandb")])
+    (group,), other = grouped([run]), Group("other", (replace(run, place="/elsewhere"),))
+    assert len(notes(group, [group], "eval_wiki_loss", {})) == 1  # of the NaN
+    assert notes(group, [group, other], "eval_wiki_loss", {})[0].startswith("Some runs are read from their folders and")
     assert (run.name, run.seed, run.corpora) == ("resumed/seed-3", 3, {"english": "ab"})
     assert [log["step"] for log in run.logs] == [0, 10, 20, 30]
     assert [log["eval_wiki_loss"] for log in run.logs] == pytest.approx([4.0, 3.0, NAN, 1.0], nan_ok=True)

@@ -1,5 +1,6 @@
 """Curves of groups over tokens, as PNG files and as SVG that takes the colours of the page it stands in."""
 
+import html
 import io
 import re
 from collections.abc import Sequence
@@ -139,4 +140,4 @@ def inline_svg(figure: Any, title: str) -> str:
         svg = svg.replace(color, variable)
     svg = re.sub(r'(<svg [^>]*?)width="[^"]*"', r"\1", svg, count=1)
     svg = re.sub(r'(<svg [^>]*?)height="[^"]*"', r"\1", svg, count=1)
-    return svg.replace("<svg ", f'<svg role="img" aria-label="{title}" ', 1)
+    return svg.replace("<svg ", f'<svg role="img" aria-label="{html.escape(title)}" ', 1)

@@ -9,23 +9,18 @@ from metalang.comparison.runs import Run, without_seed
 from metalang.errors import ConfigError
 
 _NAMES = {
+    "output_dir", "run_name", "seed", "data_seed", "resume_training", "config", "log_dir", "project",
     "nl_eval_data_path",
-    "output_dir",
-    "run_name",
-    "seed",
-    "data_seed",
-    "resume_training",
-    "config",
-    "log_dir",
-    "project",
-}
+}  # fmt: skip
 """Flags that tell runs of a group apart, and what only names places."""
 
 _HABITS = {
-    "report_to", "disable_tqdm", "save_strategy", "save_steps", "save_total_limit", "logging_steps", "logging_strategy",
-    "eval_strategy", "eval_steps", "eval_on_start", "eval_delay", "per_device_eval_batch_size", "gather_weights",
-    "dataloader_num_workers", "dataloader_prefetch_factor", "verify_reads", "tokenizer_backend", "log_level",
-    "hard_stop", "sample_steps", "sample_prompts", "skip_memory_metrics", "include_num_input_tokens_seen",
+    "report_to", "disable_tqdm", "save_strategy", "save_steps", "save_at_steps", "save_total_limit", "gather_weights",
+    "logging_steps", "logging_strategy", "logging_first_step", "log_level", "eval_strategy", "eval_steps",
+    "eval_on_start", "eval_delay", "per_device_eval_batch_size", "exact_match_rows", "peak_flops", "hard_stop",
+    "dataloader_num_workers", "dataloader_prefetch_factor", "dataloader_pin_memory", "dataloader_persistent_workers",
+    "verify_reads", "tokenizer_backend", "sample_steps", "sample_prompts", "sample_tokens", "sample_temperature",
+    "skip_memory_metrics", "include_num_input_tokens_seen",
 }  # fmt: skip
 """Flags that change neither a token nor a weight."""
 

@@ -12,6 +12,7 @@ def notes(base: Group, groups: Sequence[Group], metric: str, left_out: Mapping[s
     return [
         *(f"{name} is left out: {reason}." for name, reason in left_out.items()),
         *_without_evaluation(groups, metric),
+        *_mixed_records(groups),
         *(
             f"{run.name} has come to {format_size(run.tokens)} of {format_size(group.tokens)} tokens: it is left out."
             for group in groups
@@ -35,6 +36,16 @@ def _without_evaluation(groups: Sequence[Group], metric: str) -> list[str]:
     if not without or len(without) == len(runs):
         return []
     return [f"Not evaluated: {', '.join(without)}. So tokens are counted by a training loss."]
+
+
+def _mixed_records(groups: Sequence[Group]) -> list[str]:
+    kinds = {run.is_tracked for group in groups for run in group.runs}
+    if len(kinds) == 1:
+        return []
+    return [
+        "Some runs are read from their folders and some from wandb, which records more: what differs is too long. Give "
+        "all of them in one form."
+    ]
 
 
 def _numbers_lost(groups: Sequence[Group], metric: str) -> list[str]:

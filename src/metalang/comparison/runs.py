@@ -43,6 +43,11 @@ class Run:
         return self.place == place or (bool(self.place) and Path(self.place).is_relative_to(Path(place).resolve()))
 
     @property
+    def is_tracked(self) -> bool:
+        """Whether it is read from wandb's records."""
+        return self.place.startswith("wandb:") or self.place.endswith(".wandb")
+
+    @property
     def seed(self) -> int:
         """What its weights, and its order if nothing else was said, were drawn from."""
         return int(self.flags.get("seed", 0))
