@@ -10,7 +10,7 @@ from transformers import AutoConfig, AutoModelForCausalLM
 
 from metalang.errors import ConfigError
 from metalang.training.dataset import as_windows
-from metalang.training.diffusion.importance import Curriculum, importance_of
+from metalang.training.diffusion.importance import Curriculum, OfIds, importance_of
 from metalang.training.diffusion.network import is_diffusion, see_both_ways
 from metalang.training.diffusion.noise import LEAST_TIME, EvaluationNoise, TrainingNoise
 from metalang.training.diffusion.sampling import fill
@@ -160,12 +160,12 @@ def test_importance_is_the_share_of_tokens_that_surprise_less_and_half_of_those_
 def test_a_stage_masks_ids_of_its_range_ten_times_as_readily():
     ids = np.arange(6).repeat(10)
     importance = np.array([0.1, 0.2, 0.5, 0.5, 0.8, 0.9])
-    curriculum = Curriculum(importance, (0.33, 0.66), ObjectiveArguments().ranges)
+    curriculum = Curriculum(OfIds(importance), (0.33, 0.66), ObjectiveArguments().ranges)
     noise = TrainingNoise(seed=1, windows_per_step=10, num_steps=300, curriculum=curriculum)
     shares = []
     for stage in range(3):
         counts = sum(
-            np.bincount(ids[noise.draw(place, ids).masked[:6]], minlength=6)
+            np.bincount(ids[noise.draw(place, ids, np.arange(60)).masked[:6]], minlength=6)
             for place in range(1000 * stage, 1000 * stage + 990)
         )
         shares.append((counts / counts.sum()).reshape(3, 2).sum(axis=1).round(1).tolist())
@@ -174,9 +174,10 @@ def test_a_stage_masks_ids_of_its_range_ten_times_as_readily():
 
 def test_a_curriculum_changes_which_ids_are_masked_and_not_how_many():
     ids = np.arange(6).repeat(10)
-    curriculum = Curriculum(np.array([0.1, 0.2, 0.5, 0.5, 0.8, 0.9]), (0.33, 0.66), ObjectiveArguments().ranges)
+    curriculum = Curriculum(OfIds(np.array([0.1, 0.2, 0.5, 0.5, 0.8, 0.9])), (0.33, 0.66), ObjectiveArguments().ranges)
     with_it, without = (TrainingNoise(1, 10, 300, chosen) for chosen in (curriculum, None))
-    drawn = [(with_it.draw(place, ids), without.draw(place, ids)) for place in range(100)]
+    places = np.arange(60)
+    drawn = [(with_it.draw(place, ids, places), without.draw(place, ids, places)) for place in range(100)]
     assert all(len(one.masked) == len(other.masked) and one.weight == other.weight for one, other in drawn)
     assert any(set(one.masked) != set(other.masked) for one, other in drawn)
 

@@ -14,6 +14,7 @@ from transformers import AutoModelForCausalLM, AutoModelForSeq2SeqLM
 from metalang.text.sources import TextSource
 from metalang.text.train_tokenizer import train_tokenizer
 from metalang.training.config import parse_arguments
+from metalang.training.diffusion.estimator import read_estimator
 from metalang.training.earlier import read_earlier
 from metalang.training.run import pretrain
 
@@ -77,9 +78,9 @@ def tiny(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def diffused(tiny, tmp_path_factory):
-    """An uninterrupted run of tiny-diffusion.sh, and what it printed."""
+    """An uninterrupted run of tiny-diffusion.sh that learns what is important, and what it printed."""
     runs = tmp_path_factory.mktemp("runs")
-    printed = _launch("tiny-diffusion.sh", runs, *tiny)
+    printed = _launch("tiny-diffusion.sh", runs, *tiny, "--importance", "learned")
     return runs / "tiny-diffusion", printed
 
 
@@ -87,7 +88,8 @@ def test_tiny_diffusion_learns_on_two_ranks_under_deepspeed(diffused):
     run, printed = diffused
     assert "tiny-diffusion, 2 ranks on cpu, fp32, DeepSpeed ZeRO-2" in printed
     assert "8 windows of 64 = 512 tokens a step" in printed
-    assert "masks      importance easy=0.0-0.4 medium=0.3-0.7 hard=0.6-1.0 until 0.33 and 0.66" in printed
+    learned = read_estimator(run / "importance.npz").digest
+    assert f"masks      importance learned ({learned}) easy=0.0-0.4 medium=0.3-0.7 hard=0.6-1.0 until 0.33" in printed
     bound = _logged(run, "eval_held_out_loss")
     assert sorted(bound) == [0, 3, 6]
     assert 6.0 < bound[0] < 7.0  # a fresh model of 640 rows knows nothing: log(640) = 6.46
@@ -113,7 +115,7 @@ def test_tiny_diffusion_stopped_within_a_stage_and_resumed_is_the_uninterrupted_
 ):
     """Its stages are steps 1-2, 3-4 and 5-6."""
     run = tmp_path / "tiny-diffusion"
-    resume = (*tiny, "--resume_training", "True")
+    resume = (*tiny, "--importance", "learned", "--resume_training", "True")
     _launch("tiny-diffusion.sh", tmp_path, *resume, "--hard_stop", 3)
     assert sorted(_logged(run, "loss")) == [1, 2, 3]
     assert f"start      from {run}/checkpoint-3" in _launch("tiny-diffusion.sh", tmp_path, *resume)
@@ -121,6 +123,7 @@ def test_tiny_diffusion_stopped_within_a_stage_and_resumed_is_the_uninterrupted_
         assert _logged(run, key) == _logged(diffused[0], key)
     assert len(_logged(run, "loss")) == 6
     assert _weights(run) == _weights(diffused[0])
+    assert (run / "importance.npz").read_bytes() == (diffused[0] / "importance.npz").read_bytes()
 
 
 def test_ru_en_seq2seq_learns_from_two_files_of_text_on(tmp_path):

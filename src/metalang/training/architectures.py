@@ -1,27 +1,21 @@
 """What each `--architecture` reads: windows, windows with masks in them, or pairs; and with which flags it goes."""
 
 from dataclasses import replace
-from math import ceil
-
-import numpy as np
 
 from metalang.errors import ConfigError
-from metalang.mixing import Plan, named_paths, parse_shares
+from metalang.mixing import named_paths, parse_shares
 from metalang.mixing.step_sizes import StepSizes
 from metalang.text.tokenizer import TextTokenizer
 from metalang.training import feed as windows
 from metalang.training.config import Settings
-from metalang.training.diffusion.importance import Curriculum, importance_of
+from metalang.training.diffusion.curricula import curriculum_of
 from metalang.training.diffusion.noise import EvaluationNoise, TrainingNoise
 from metalang.training.diffusion.windows import NoisyWindows
 from metalang.training.feed import Feed
-from metalang.training.flags import ObjectiveArguments
 from metalang.training.model import mask_id_of, pad_id_of
 from metalang.training.phases.order import RowOrder
 from metalang.training.seq2seq.batches import EvaluationPairs, RunPairs
 from metalang.training.seq2seq.pairs import open_pairs
-
-_COUNTED_TOKENS = 2**22
 
 
 def feed(settings: Settings, tokenizer: TextTokenizer, sizes: StepSizes, *, is_resumed: bool) -> Feed:
@@ -32,7 +26,7 @@ def feed(settings: Settings, tokenizer: TextTokenizer, sizes: StepSizes, *, is_r
         windows.refuse_trained_on(made)
         return made
     made = windows.feed(settings, tokenizer, sizes, is_resumed=is_resumed)
-    return _noisy(made, settings) if settings.model.architecture == "masked_diffusion" else made
+    return _noisy(made, settings, is_resumed) if settings.model.architecture == "masked_diffusion" else made
 
 
 def _require_fitting(settings: Settings) -> None:
@@ -66,10 +60,10 @@ def _require_fitting(settings: Settings) -> None:
             raise ConfigError(f"--architecture {architecture} does not go with {flag}; leave one of them out")
 
 
-def _noisy(data: Feed, settings: Settings) -> Feed:
+def _noisy(data: Feed, settings: Settings, is_resumed: bool) -> Feed:
     """The windows of a mixture with masks in them; those of an evaluation with the same ones each time."""
     run, mask_id = settings.run, mask_id_of(data.tokenizer)
-    curriculum = _curriculum(data, settings) if settings.objective.curriculum == "importance" else None
+    curriculum, masks = curriculum_of(data, settings, is_resumed=is_resumed)
     noise = TrainingNoise(run.order_seed, run.windows_per_step, run.max_steps, curriculum)
     return replace(
         data,
@@ -77,36 +71,8 @@ def _noisy(data: Feed, settings: Settings) -> Feed:
         evaluation={
             name: NoisyWindows(dataset, EvaluationNoise(), mask_id) for name, dataset in data.evaluation.items()
         },
-        masks=_described(settings.objective),
+        masks=masks,
     )
-
-
-def _described(objective: ObjectiveArguments) -> str:
-    if objective.curriculum == "none":
-        return "every id alike"
-    stages = " ".join(objective.importance_ranges)
-    return f"{objective.curriculum} {stages} until {objective.stage_1_end:g} and {objective.stage_2_end:g}"
-
-
-def _curriculum(data: Feed, settings: Settings) -> Curriculum:
-    """The curriculum of a run, by the counts of windows from all over its plan."""
-    assert data.reading is not None, "windows of a plan"
-    objective = settings.objective
-    num_windows = data.reading.reached(settings.run.max_steps)
-    counts = _counts(data.reading.plan, num_windows, data.tokenizer.id_space.vocab_size)
-    return Curriculum(importance_of(counts), (objective.stage_1_end, objective.stage_2_end), objective.ranges)
-
-
-def _counts(plan: Plan, num_windows: int, vocab_size: int) -> np.ndarray:
-    """How often each id is predicted, (vocab_size,), in windows at even distances, all together about 4 million ids."""
-    stride = max(1, ceil(num_windows * plan.length / _COUNTED_TOKENS))
-    counts = np.zeros(vocab_size, dtype=np.int64)
-    for start in range(0, num_windows, 64 * stride):
-        ids, predicted, _ = plan.read(range(start, min(start + 64 * stride, num_windows), stride))
-        counts += np.bincount(ids[:, 1:][predicted[:, 1:]], minlength=vocab_size)
-    if not counts.any():
-        raise ConfigError("--curriculum importance counts ids that are predicted, and the data has none; leave it out")
-    return counts
 
 
 def _pairs(settings: Settings, tokenizer: TextTokenizer) -> Feed:

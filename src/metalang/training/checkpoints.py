@@ -24,6 +24,9 @@ DATA_FILE = "data.json"
 STREAMS = "streams"
 """In an --output_dir: what a run remembers of its streams, from before its run.json on."""
 
+IMPORTANCE = "importance.npz"
+"""In an --output_dir: what a run learned of the importance of its ids, from before its run.json on."""
+
 
 def checkpoint_folder(output_dir: str | Path, step: int) -> Path:
     """Where the checkpoint of a step lies.
@@ -122,7 +125,7 @@ def claim_output(output_dir: str | Path, *, resume: bool) -> None:
         raise ConfigError(f"--output_dir {folder} is a file; give a folder")
     held = sorted(path.name for path in folder.iterdir()) if folder.exists() else []
     # A run that was killed at once leaves nothing else.
-    held = [name for name in held if not name.endswith(ASIDE) and name != STREAMS]
+    held = [name for name in held if not name.endswith(ASIDE) and name not in (STREAMS, IMPORTANCE)]
     if held and RUN_FILE not in held:
         raise ConfigError(f"--output_dir {folder} holds something else ({held[0]}); give another folder")
     if held and not resume and (steps(folder) or "model.safetensors" in held):

@@ -54,27 +54,28 @@ class TrainingNoise:
         share = (shift + at / self.windows_per_step) % 1.0
         return 1.0 - (1.0 - LEAST_TIME) * share
 
-    def draw(self, place: int, ids: np.ndarray) -> Drawn:
-        """What is masked of the predicted ids (n,) of the window at `place`."""
+    def draw(self, place: int, ids: np.ndarray, predicted: np.ndarray) -> Drawn:
+        """What is masked of the ids (L,) of the window at `place`, whose `predicted` (n,) places may be."""
         time = self.time(place)
         rng = _generator(key_for("masked diffusion", "masks", self.seed), place)
-        count = int(rng.binomial(len(ids), time))
-        arrivals = rng.exponential(size=len(ids))
+        count = int(rng.binomial(len(predicted), time))
+        arrivals = rng.exponential(size=len(predicted))
         if self.curriculum is not None:
-            arrivals /= self.curriculum.weights(ids, place / (self.windows_per_step * self.num_steps))
+            progress = place / (self.windows_per_step * self.num_steps)
+            arrivals /= self.curriculum.weights(ids, predicted, progress)
         return Drawn(np.argsort(arrivals, kind="stable")[:count], 1.0 / time)
 
 
 class EvaluationNoise:
     """Masks of the windows of an evaluation; a mean over all of them estimates the bound."""
 
-    def draw(self, place: int, ids: np.ndarray) -> Drawn:
-        """What is masked of the predicted ids (n,) of window `place`."""
-        if not len(ids):
+    def draw(self, place: int, ids: np.ndarray, predicted: np.ndarray) -> Drawn:
+        """What is masked of the ids (L,) of window `place`, whose `predicted` (n,) places may be."""
+        if not len(predicted):
             return Drawn(np.empty(0, dtype=np.int64), 0.0)
-        count = 1 + int(len(ids) * ((0.5 + place * _GOLDEN_RATIO) % 1.0))
-        masked = _generator(_EVALUATION_KEY, place).permutation(len(ids))[:count]
-        return Drawn(masked, len(ids) / count)
+        count = 1 + int(len(predicted) * ((0.5 + place * _GOLDEN_RATIO) % 1.0))
+        masked = _generator(_EVALUATION_KEY, place).permutation(len(predicted))[:count]
+        return Drawn(masked, len(predicted) / count)
 
 
 def _generator(key: int, number: int) -> np.random.Generator:

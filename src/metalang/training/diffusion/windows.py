@@ -21,8 +21,8 @@ Window = dict[str, torch.Tensor]
 class Noise(Protocol):
     """Decides what is masked."""
 
-    def draw(self, place: int, ids: np.ndarray) -> Drawn:
-        """What is masked of the predicted ids (n,) of the window at `place`."""
+    def draw(self, place: int, ids: np.ndarray, predicted: np.ndarray) -> Drawn:
+        """What is masked of the ids (L,) of the window at `place`, whose `predicted` (n,) places may be."""
 
 
 class NoisyWindows(Dataset):
@@ -55,7 +55,7 @@ class NoisyWindows(Dataset):
     def _noisy(self, index: int, window: Window) -> Window:
         ids, labels = unshifted(window["input_ids"].numpy(), window["labels"].numpy(), self._mask_id)
         places = np.flatnonzero(labels != IGNORED)
-        drawn = self._noise.draw(index, labels[places])
+        drawn = self._noise.draw(index, ids, places)
         weights = np.zeros(len(ids), dtype=np.float32)
         ids[places[drawn.masked]] = self._mask_id
         weights[places[drawn.masked]] = drawn.weight

@@ -21,6 +21,12 @@ _NEEDS: tuple[tuple[str, tuple[str, ...], Callable[["Settings"], bool], str], ..
         lambda settings: settings.samples.sample_steps is not None,
         "--sample_steps, such as 1000",
     ),
+    (
+        "objective",
+        ("importance",),
+        lambda settings: settings.objective.curriculum == "importance",
+        "--curriculum importance",
+    ),
     ("health", ("max_nan_steps",), lambda settings: settings.health.on_nan == "skip", "--on_nan skip"),
     ("dry", ("dry_run_mfu", "dry_run_gpus"), lambda settings: settings.dry.dry_run, "--dry_run True"),
     ("elastic", ("allow_batch_change",), _goes_on, "--resume_training True or --branch_from"),

@@ -19,9 +19,18 @@ class ObjectiveArguments:
     curriculum: Literal["none", "importance"] = field(
         default="none",
         metadata={
-            "help": "none: every predicted id is as likely to be masked; importance: ids whose importance (rank of "
-            "their unigram surprisal among all tokens, 0 to 1) lies in the range of the stage are ten times as likely; "
-            "the training loss is then no bound. Evaluation is always without"
+            "help": "none: every predicted id is as likely to be masked; importance: ids whose importance "
+            "(--importance, 0 to 1) lies in the range of the stage are ten times as likely; the training loss is then "
+            "no bound. Evaluation is always without"
+        },
+    )
+    importance: Literal["surprisal", "learned"] = field(
+        default="surprisal",
+        metadata={
+            "help": "what makes an id important, as a rank among the ids of the run. surprisal: how rare it is, "
+            "wherever it stands; learned: how little its two neighbours on either side foretell it, by a small network "
+            "that is trained on up to 4 million ids of the run before the first step (some seconds) and kept as "
+            "importance.npz in --output_dir"
         },
     )
     stage_1_end: float = field(default=0.33, metadata={"help": "share of --max_steps at which the easy stage ends"})
