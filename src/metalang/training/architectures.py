@@ -15,6 +15,7 @@ from metalang.training.feed import Feed
 from metalang.training.model import mask_id_of, pad_id_of
 from metalang.training.phases.order import RowOrder
 from metalang.training.seq2seq.batches import EvaluationPairs, RunPairs
+from metalang.training.seq2seq.lengths import mean_lengths
 from metalang.training.seq2seq.pairs import open_pairs
 
 
@@ -106,4 +107,5 @@ def _pairs(settings: Settings, tokenizer: TextTokenizer) -> Feed:
         amount=f"{num_places:,} pairs",
         sources=(f"{name}: {num_places:,} pairs = {epochs:.3g} epochs of {len(pairs):,}",),
         places=f"data: {name}={path}",
+        pair_lengths=mean_lengths(pairs),
     )

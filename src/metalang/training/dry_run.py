@@ -10,7 +10,7 @@ from torch.utils.data import Dataset
 from transformers import default_data_collator
 from transformers.trainer_utils import IntervalStrategy, SaveStrategy
 
-from metalang.errors import ConfigError, MetalangError
+from metalang.errors import MetalangError
 from metalang.sizes import format_size
 from metalang.text.tokenizer import TextTokenizer
 from metalang.training.config import Settings
@@ -22,6 +22,7 @@ from metalang.training.flags import RunArguments
 from metalang.training.model import build_model, mask_id_of
 from metalang.training.objectives import objective_of
 from metalang.training.objectives.output_layer import why_not_fused
+from metalang.training.pair_costs import activation_bytes_of_pairs, flops_per_pair
 from metalang.training.speed import bf16_peak
 from metalang.training.trainer import MetalangTrainer
 
@@ -32,13 +33,11 @@ _GPUS = ("A100", "H100 SXM", "H200", "B200", "L40S", "RTX 4090")
 def dry_run(settings: Settings, tokenizer: TextTokenizer) -> None:
     """Prints what the run would cost, makes two steps of its model on random ids, and leaves nothing behind."""
     run = settings.run
-    if settings.model.architecture == "seq2seq":
-        raise ConfigError(
-            "--dry_run True has no formula for the cost of an encoder-decoder; leave it out and try --max_steps 2"
-        )
     gpus = settings.dry.dry_run_gpus or run.world_size
     windows, number_bytes = run.per_device_train_batch_size, 2 if run.bf16 or run.fp16 else 4
-    tokens = windows * run.gradient_accumulation_steps * gpus * settings.data.max_length * run.max_steps
+    of_pairs = settings.model.architecture == "seq2seq"
+    length = settings.data.max_length * (2 if of_pairs else 1)  # as much to say as to read
+    tokens = windows * run.gradient_accumulation_steps * gpus * length * run.max_steps
     with tempfile.TemporaryDirectory(prefix="metalang-dry-run-") as folder:
         _shorten(run, folder)
         model = build_model(settings.model, tokenizer, seed=run.seed, max_length=settings.data.max_length)
@@ -56,8 +55,16 @@ def estimates(config: Any, *, tokens: int, mfu: float, gpus: int, length: int, *
 
     `sizes` are those of `estimate.memory`: `windows`, `number_bytes`, `is_fused`.
     """
-    size, flops = model_size(config), flops_per_token(config, length)
-    what = f"{sizes['windows']} windows of {length} at a time, {8 * sizes['number_bytes']} bits"
+    size = model_size(config)
+    if config.is_encoder_decoder:
+        flops, formula = flops_per_pair(config, length, length) // (2 * length), "the mean of a pair's, head counted"
+        pairs = {"pairs": sizes["windows"], "source": length, "target": length, "number_bytes": sizes["number_bytes"]}
+        sizes["activations"] = activation_bytes_of_pairs(config, **pairs)
+        kind, at_most = f"pairs of {length} ids to read and {length} to say", "at most "
+    else:
+        flops, formula = flops_per_token(config, length), "6 N + 12 L H Q T, head counted"
+        kind, at_most = f"windows of {length}", ""
+    what = f"{sizes['windows']} {kind} at a time, {8 * sizes['number_bytes']} bits"
     rows = {
         stage: memory(config, stage=stage, gpus=gpus, length=length, **sizes) for stage in range(4)
     }  # fmt: skip
@@ -65,8 +72,8 @@ def estimates(config: Any, *, tokens: int, mfu: float, gpus: int, length: int, *
         f"model      {size.total:,} parameters: embedding {size.embedding:,}, head {size.head:,}, body {size.body:,}",
         f"memory     of each of {gpus} GPUs, {what}:",
         *(f"  ZeRO-{stage}   {_parts(row)}" for stage, row in rows.items()),
-        f"work       {flops:,} FLOPs a token (6 N + 12 L H Q T, head counted), {flops * tokens:.3g} FLOPs in all",
-        f"length     {tokens:,} tokens ({format_size(tokens)})",
+        f"work       {flops:,} FLOPs a token ({formula}), {flops * tokens:.3g} FLOPs in all",
+        f"length     {at_most}{tokens:,} tokens ({format_size(tokens)})",
         f"time       at {mfu:.0%} of the peak of {gpus} GPUs: "
         + ", ".join(
             f"{name} {_duration(hours(flops * tokens, peak=bf16_peak(name), gpus=gpus, mfu=mfu))}" for name in _GPUS
@@ -112,14 +119,25 @@ class _RandomWindows(Dataset):
         return [self[index] for index in indices]
 
 
+class _RandomPairs(_RandomWindows):
+    """As pairs: an encoder reads what a decoder reads, which predicts the next one."""
+
+    def __getitem__(self, index: int) -> dict[str, torch.Tensor]:
+        window = super().__getitem__(index)
+        read = {"input_ids": window["input_ids"], "attention_mask": torch.ones_like(window["labels"])}
+        return window | read | {f"decoder_{name}": values for name, values in read.items()}
+
+
 def _two_steps(settings: Settings, model: Any, tokenizer: TextTokenizer) -> list[str]:
     run, length = settings.run, min(settings.data.max_length, _LENGTH)
-    windows: Dataset = _RandomWindows(run.windows_per_step * _STEPS, length, tokenizer.text_size)
+    of_pairs = settings.model.architecture == "seq2seq"
+    kind = _RandomPairs if of_pairs else _RandomWindows
+    windows: Dataset = kind(run.windows_per_step * _STEPS, length, tokenizer.text_size)
     if settings.model.architecture == "masked_diffusion":
         windows = NoisyWindows(windows, EvaluationNoise(), mask_id_of(tokenizer))
     trainer = MetalangTrainer(
         objective=objective_of(settings),
-        tokens_per_step=run.windows_per_step * length,
+        tokens_per_step=None if of_pairs else run.windows_per_step * length,
         model=model,
         args=run,
         train_dataset=windows,
@@ -136,4 +154,5 @@ def _two_steps(settings: Settings, model: Any, tokenizer: TextTokenizer) -> list
     peak = f", peak {torch.cuda.max_memory_allocated() / 2**30:.2f} GiB" if run.device.type == "cuda" else ""
     told = ", ".join(f"{loss:.3f}" for loss in losses)
     where = f"{run.world_size} rank{'s' if run.world_size > 1 else ''} on {run.device.type}"
-    return [f"steps      {_STEPS}, a window of {length} on each of {where}, {seconds:.1f} s: loss {told}{peak}"]
+    what = f"pair of {length} and {length}" if of_pairs else f"window of {length}"
+    return [f"steps      {_STEPS}, a {what} on each of {where}, {seconds:.1f} s: loss {told}{peak}"]

@@ -8,7 +8,12 @@ from dataclasses import dataclass
 
 import torch
 from torch import nn
-from transformers import MODEL_FOR_CAUSAL_LM_MAPPING, PretrainedConfig
+from transformers import (
+    MODEL_FOR_CAUSAL_LM_MAPPING,
+    MODEL_FOR_SEQ_TO_SEQ_CAUSAL_LM_MAPPING,
+    PretrainedConfig,
+    PreTrainedModel,
+)
 
 from metalang.errors import ConfigError
 from metalang.training.objectives import cross_entropy, fused
@@ -40,18 +45,12 @@ class ModelSize:
 
 
 def model_size(config: PretrainedConfig) -> ModelSize:
-    """The size of the causal model that `config` describes, whose weights are not made.
+    """The size of the causal model, or the encoder-decoder, that `config` describes, whose weights are not made.
 
-    Raises ConfigError for a model that is not causal.
+    Raises ConfigError for a model of another kind.
     """
-    if type(config) not in MODEL_FOR_CAUSAL_LM_MAPPING:
-        raise ConfigError(f"a {config.model_type} is no causal model, and its cost has no formula here; leave it out")
-    with torch.device("meta"):
-        model = MODEL_FOR_CAUSAL_LM_MAPPING[type(config)](config)
-    head = model.get_output_embeddings().weight
-    tables = {
-        id(module.weight): module.weight.numel() for module in model.modules() if isinstance(module, nn.Embedding)
-    }
+    model = on_meta(config)
+    head, tables = head_and_tables(model)
     own_head = 0 if id(head) in tables else head.numel()
     embedding = sum(tables.values())
     return ModelSize(
@@ -64,18 +63,39 @@ def model_size(config: PretrainedConfig) -> ModelSize:
     )
 
 
+def on_meta(config: PretrainedConfig) -> PreTrainedModel:
+    """The model that `config` describes, without numbers. Raises ConfigError for one that has no formula here."""
+    mapping = MODEL_FOR_SEQ_TO_SEQ_CAUSAL_LM_MAPPING if config.is_encoder_decoder else MODEL_FOR_CAUSAL_LM_MAPPING
+    if type(config) not in mapping:
+        raise ConfigError(
+            f"a {config.model_type} is neither a causal model nor an encoder-decoder, and its cost has no formula "
+            "here; leave it out"
+        )
+    with torch.device("meta"):
+        return mapping[type(config)](config)
+
+
+def head_and_tables(model: PreTrainedModel) -> tuple[nn.Parameter, dict[int, int]]:
+    """The weight of the output head, which may be a table too; parameters of each table that is looked up, by `id`."""
+    tables = {
+        id(module.weight): module.weight.numel() for module in model.modules() if isinstance(module, nn.Embedding)
+    }
+    return model.get_output_embeddings().weight, tables
+
+
 def flops_per_token(config: PretrainedConfig, length: int) -> int:
     """Floating-point operations of training on one id of a window of `length`, forward and backward.
 
     6 N + 12 L H Q T (PaLM, appendix B): N are the parameters of body and head, as the look-up of an embedding
     multiplies nothing; attention is counted whole, though half of it is masked, and not at all in models without
-    (Mamba). Recomputed activations are not counted. Raises ConfigError for a model that is not causal.
+    (Mamba). Recomputed activations are not counted. An encoder-decoder has `pair_costs.flops_per_pair`.
 
     >>> from transformers import GPTNeoXConfig
     >>> sizes = {"hidden_size": 128, "intermediate_size": 512, "num_hidden_layers": 6, "num_attention_heads": 4}
     >>> flops_per_token(GPTNeoXConfig(vocab_size=50304, **sizes), 1024)
     55209984
     """
+    assert not config.is_encoder_decoder, "one stack of layers"
     return 6 * model_size(config).multiplied + 12 * _attention_width(config) * length
 
 
@@ -115,16 +135,20 @@ def memory(
     length: int,
     number_bytes: int,
     is_fused: bool = True,
+    activations: int | None = None,
 ) -> Memory:
     """Memory of a GPU that trains on `windows` of `length` at a time under ZeRO-`stage` over `gpus`.
 
-    `number_bytes`: 2 in bf16 and fp16, 4 in float32. `is_fused`: the loss is made in the output layer. Parameters and
-    gradients have the size of a number, and the optimizer a copy and two moments in float32 (section 3.1 of ZeRO:
-    K = 12) and the gradient in float32 at the step. Stage 1 shares out
-    the optimizer, stage 2 the gradients, stage 3 the parameters, of which it gathers the largest module, with its
-    gradient. Up to stage 2 that is what DeepSpeed's own `estimate_zero2_model_states_mem_needs` gives.
+    `number_bytes`: 2 in bf16 and fp16, 4 in float32. `is_fused`: the loss is made in the output layer. `activations`:
+    their bytes, where `activation_bytes` is not the formula. Parameters and gradients have the size of a number, and
+    the optimizer a copy and two moments in float32 (section 3.1 of ZeRO: K = 12) and the gradient in float32 at the
+    step. Stage 1 shares out the optimizer, stage 2 the gradients, stage 3 the parameters, of which it gathers the
+    largest module, with its gradient. Up to stage 2 that is what DeepSpeed's own
+    `estimate_zero2_model_states_mem_needs` gives.
     """
     size = model_size(config)
+    if activations is None:
+        activations = activation_bytes(config, windows=windows, length=length, number_bytes=number_bytes)
     parameters = gradients = number_bytes * size.total
     optimizer = (8 if stage == 0 and number_bytes == 4 else 16) * size.total  # plain AdamW: two moments
     if stage >= 1:
@@ -138,7 +162,7 @@ def memory(
         gradients=gradients,
         optimizer=optimizer,
         buckets=_BUCKETS[stage] * _BUCKET_NUMBERS * number_bytes,
-        activations=activation_bytes(config, windows=windows, length=length, number_bytes=number_bytes),
+        activations=activations,
         logits=loss_bytes(windows * length, size.head_rows, size.width, number_bytes, is_fused=is_fused),
     )
 

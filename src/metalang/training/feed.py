@@ -34,7 +34,8 @@ class Feed:
     until a step. `contents`: a name for the content of each source that is trained on. `batch`, `amount`, `sources` and
     `left_out` are lines of the banner, `places` of the summary. `reading`: None where rows are read. `tokens_ahead`:
     tokens read in steps of another size, more than `tokens_per_step` would have made of them. `masks`: what decides
-    which ids are masked, None where none are.
+    which ids are masked, None where none are. `pair_lengths`: ids of a mean pair that are read and that are said, None
+    where no pairs are.
     """
 
     tokenizer: TextTokenizer
@@ -52,6 +53,7 @@ class Feed:
     reading: Reading | None = None
     tokens_ahead: int = 0
     masks: str | None = None
+    pair_lengths: tuple[int, int] | None = None
 
 
 def feed(settings: Settings, tokenizer: TextTokenizer, sizes: StepSizes, *, is_resumed: bool) -> Feed:

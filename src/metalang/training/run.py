@@ -115,7 +115,7 @@ def _trainer(
         tokens_ahead=data.tokens_ahead,
         counts=SourceCounts(data.reading, checkpoint) if data.reading else None,
         measures=measures,
-        yardstick=_yardstick(settings, model),
+        yardstick=_yardstick(settings, data, model),
         health=Health(settings.health, data.reading),
         model=model,
         args=settings.run,
@@ -147,10 +147,8 @@ def _train_nothing(trainer: MetalangTrainer, step: int) -> None:
     trainer.train_dataset = Subset(trainer.train_dataset, range(step * trainer.args.windows_per_step))
 
 
-def _yardstick(settings: Settings, model: PreTrainedModel) -> Yardstick | None:
-    if settings.model.architecture == "seq2seq":
-        return None  # the formula is that of one stack of layers
-    run, length, peak_flops = settings.run, settings.data.max_length, settings.health.peak_flops
+def _yardstick(settings: Settings, data: Feed, model: PreTrainedModel) -> Yardstick | None:
+    run, peak_flops, length = settings.run, settings.health.peak_flops, data.pair_lengths or settings.data.max_length
     return yardstick(model.config, length, run.device, num_devices=run.world_size, peak_flops=peak_flops)
 
 

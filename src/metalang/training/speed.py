@@ -7,6 +7,7 @@ from transformers import PretrainedConfig
 
 from metalang.sizes import parse_size
 from metalang.training.estimate import flops_per_token
+from metalang.training.pair_costs import KNOWN, flops_per_pair
 
 # Dense bf16 FLOP/s on tensor cores, accumulated in float32, as in NVIDIA's data sheets (where these give a number "with
 # sparsity", half of it). A name is looked for in that of the device, from above; several forms of a card stand first.
@@ -54,12 +55,26 @@ class Yardstick:
 
 
 def yardstick(
-    config: PretrainedConfig, length: int, device: torch.device, *, num_devices: int, peak_flops: str | None
+    config: PretrainedConfig,
+    length: int | tuple[int, int],
+    device: torch.device,
+    *,
+    num_devices: int,
+    peak_flops: str | None,
 ) -> Yardstick | None:
-    """For a model on windows of `length` ids; None where the device is not known and `peak_flops` (one's) not given."""
+    """For a model on windows of `length` ids, or on pairs of so many to read and to say.
+
+    None where the device is not known and `peak_flops` (one's) not given, or the model's cost is not known. Of pairs a
+    token is one that is read or said, and costs their mean.
+    """
     name = torch.cuda.get_device_name(device) if device.type == "cuda" else ""
     peak = bf16_peak(name) if peak_flops is None else float(parse_size(peak_flops))
-    return None if peak is None else Yardstick(flops_per_token(config, length), peak * num_devices)
+    if peak is None or (config.is_encoder_decoder and config.model_type not in KNOWN):
+        return None
+    flops = (
+        flops_per_pair(config, *length) / sum(length) if isinstance(length, tuple) else flops_per_token(config, length)
+    )
+    return Yardstick(flops, peak * num_devices)
 
 
 def bf16_peak(device_name: str) -> float | None:

@@ -35,9 +35,10 @@ class MetalangTrainer(GuardedTrainer, CheckedSaves):
     ranks, `eval_<name>_perplexity` and `eval_<name>_tokens`, what `measures` add (`_bits_per_byte`, `_exact_match`),
     and `eval_loss`, `eval_perplexity`, `eval_tokens` of all sources together. Every log bears `tokens_seen`: the steps
     done, times `tokens_per_step` (and `tokens_ahead`, of steps that were of another size), or (None: steps differ) the
-    ids that were read, padding left out; and (`counts`) what was read of each source: `source_<name>_windows`,
-    `_tokens`, `_predicted_tokens`, `_epochs`, of all together `tokens_seen_text`, `_meta` and `_predicted`, and
-    (`LossParts`) `loss_<name>`. The logged `loss` is cross-entropy; what `z_loss` adds to it is logged beside it.
+    ids that were read, an encoder's and its decoder's, padding left out; and (`counts`) what was read of each source:
+    `source_<name>_windows`, `_tokens`, `_predicted_tokens`, `_epochs`, of all together `tokens_seen_text`, `_meta` and
+    `_predicted`, and (`LossParts`) `loss_<name>`. The logged `loss` is cross-entropy; what `z_loss` adds to it is
+    logged beside it.
     """
 
     def __init__(
@@ -194,6 +195,13 @@ class MetalangTrainer(GuardedTrainer, CheckedSaves):
     def _worst(self, numbers: list[float]) -> list[float]:
         mine = torch.tensor([numbers], dtype=torch.float64, device=self.args.device)
         return self.accelerator.gather(mine).amax(dim=0).tolist()
+
+    def _track_num_input_tokens(self, inputs: dict[str, Any]) -> None:
+        """The Trainer's count (5.23), which knows nothing of what a decoder reads."""
+        if "decoder_attention_mask" in inputs:
+            both = torch.cat((inputs["attention_mask"], inputs["decoder_attention_mask"]), dim=1)
+            inputs = inputs | {"attention_mask": both}
+        super()._track_num_input_tokens(inputs)
 
     def _tokens_seen(self, state: TrainerState) -> int:
         if self._tokens_per_step is None:

@@ -1,7 +1,8 @@
 """Pairs as our Trainer reads them: in the order of a run, or each once to evaluate on; padded within a batch.
 
-A row is `input_ids` and `attention_mask` (n,) for the encoder, `decoder_input_ids` (m,), the target one place on behind
-the id that starts it, and `labels` (m,), the target where it is predicted.
+A row is `input_ids` and `attention_mask` (n,) for the encoder, `decoder_input_ids` and `decoder_attention_mask` (m,),
+the target one place on behind the id that starts it, and `labels` (m,), the target where it is predicted. Both masks
+together are the ids that are read, `tokens_seen`: all of the source, and as many as the target has.
 """
 
 from collections.abc import Sequence
@@ -67,7 +68,7 @@ def padded(pairs: Sequence[Pair], start_id: int) -> list[Row]:
 
     >>> answer = np.array([7, 8]), np.array([True, True])
     >>> rows = padded([Pair(np.array([5]), *answer), Pair(np.array([5, 6]), *answer)], start_id=0)
-    >>> {name: values.tolist() for name, values in rows[0].items()}
+    >>> {name: values.tolist() for name, values in rows[0].items() if name != "decoder_attention_mask"}
     {'input_ids': [5, 0], 'attention_mask': [1, 0], 'decoder_input_ids': [0, 7], 'labels': [7, 8]}
     """
     started = [np.concatenate([[start_id], pair.target[:-1]]) for pair in pairs]
@@ -76,6 +77,7 @@ def padded(pairs: Sequence[Pair], start_id: int) -> list[Row]:
         "input_ids": _stacked([pair.source for pair in pairs], start_id),
         "attention_mask": _stacked([np.ones_like(pair.source) for pair in pairs], 0),
         "decoder_input_ids": _stacked(started, start_id),
+        "decoder_attention_mask": _stacked([np.ones_like(pair.target) for pair in pairs], 0),
         "labels": _stacked(labels, IGNORED),
     }
     return [{name: values[number] for name, values in columns.items()} for number in range(len(pairs))]
