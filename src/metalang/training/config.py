@@ -78,11 +78,22 @@ def parse_arguments(argv: list[str], description: str = "") -> Settings:
     _require_evaluation_data(settings)
     _settle_early_stopping(settings)
     _require_one_reader(settings)
-    settle(settings.schedule, settings.run)
+    _require_length(settings)
+    if settings.run.max_steps > 0:  # else `epochs` does, once the pairs are counted
+        settle(settings.schedule, settings.run)
     _require_fresh(settings)
     check_place(settings.model.attn_implementation, settings.run)
     require_effect(settings)
     return settings
+
+
+def _require_length(settings: Settings) -> None:
+    architecture, epochs = settings.model.architecture, settings.run.num_train_epochs
+    if epochs and architecture != "seq2seq":
+        raise ConfigError(
+            f"--num_train_epochs {epochs:g} counts pairs, and --architecture {architecture} reads none; give "
+            "--max_steps, such as 10000"
+        )
 
 
 def _require_evaluation_data(settings: Settings) -> None:

@@ -24,6 +24,7 @@ from metalang.training.dataset import plain_errors
 from metalang.training.dry_run import dry_run
 from metalang.training.earlier import tokens_before, tokens_before_branch
 from metalang.training.elastic import go_on
+from metalang.training.epochs import settle_epochs
 from metalang.training.evaluation import Measures, measures_of, metric_names, require_known_metric
 from metalang.training.evaluation.stopping import EarlyStopping
 from metalang.training.feed import Feed, continued
@@ -52,6 +53,7 @@ def pretrain(settings: Settings) -> int:
     Gives the exit code: 0, or 85 for a run that was asked to stop and can go on.
     """
     run = settings.run
+    settle_epochs(settings)
     if settings.dry.dry_run:
         with told_of_compiler():
             dry_run(settings, _tokenizer(settings))

@@ -36,6 +36,13 @@ class RunArguments(TrainingArguments):
     remove_unused_columns: bool = field(
         default=False, metadata={"help": "of no use here: windows have no other columns"}
     )
+    num_train_epochs: float = field(
+        default=0.0,
+        metadata={
+            "help": "length of a run of --architecture seq2seq, instead of --max_steps: how often each pair is read, "
+            "whole steps of it, such as 4; where --max_steps is given, that is the length"
+        },
+    )
     gather_weights: bool = field(
         default=True, metadata={"help": "end with a complete Hugging Face model folder in --output_dir"}
     )
@@ -99,7 +106,7 @@ class RunArguments(TrainingArguments):
         forget_shared_buffers()
 
     def _check_sizes(self) -> None:
-        if self.max_steps < 1:
+        if self.max_steps < 1 and not 0 < self.num_train_epochs < math.inf:
             raise ConfigError("--max_steps is needed: the length of the run in optimizer steps, such as 10000")
         for flag, count in (
             ("per_device_train_batch_size", self.per_device_train_batch_size),

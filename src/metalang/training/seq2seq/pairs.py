@@ -50,14 +50,25 @@ class Pairs(Protocol):
 
 def open_pairs(path: str, ids: IdSpace, *, max_length: int) -> Pairs:
     """The pairs of a .jsonl file or a corpus, all of them looked at. Raises ConfigError for what holds no pairs."""
-    if path.endswith(".jsonl"):
+    if _is_file(path):
         return FilePairs(Path(path), ids, max_length=max_length)
+    return CorpusPairs(path, ids, max_length=max_length)
+
+
+def count_pairs(path: str) -> int:
+    """How many pairs a .jsonl file or a corpus holds, without looking at them. Raises ConfigError for anything else."""
+    return len(JsonRows(path)) if _is_file(path) else Corpus(path).manifest.num_documents
+
+
+def _is_file(path: str) -> bool:
+    if path.endswith(".jsonl"):
+        return True
     if not Path(path).is_dir():
         raise ConfigError(
             f"--architecture seq2seq reads pairs, and {path} is neither a .jsonl file nor a corpus; give what "
             "tokenize_parallel.py --form seq2seq or synthesize.py wrote"
         )
-    return CorpusPairs(path, ids, max_length=max_length)
+    return False
 
 
 class FilePairs:

@@ -1,0 +1,47 @@
+"""How many steps a run on pairs has that was asked for epochs of them (--num_train_epochs)."""
+
+from pathlib import Path
+
+from metalang.errors import ConfigError
+from metalang.files import read_json
+from metalang.mixing import named_paths
+from metalang.mixing.reading import RUN_FILE
+from metalang.training.checkpoints import steps
+from metalang.training.config import Settings
+from metalang.training.flags import RunArguments
+from metalang.training.ranks import agreed
+from metalang.training.schedule import settle
+from metalang.training.seq2seq.pairs import count_pairs
+
+
+def settle_epochs(settings: Settings) -> None:
+    """Gives a run that has epochs its --max_steps, and then its schedule. All ranks call it.
+
+    A run that goes on has as many as when it was begun, on other ranks too.
+    """
+    run = settings.run
+    if run.max_steps > 0:
+        return
+    run.max_steps = agreed(lambda: _begun_with(run) or _counted(settings))
+    settle(settings.schedule, run)
+
+
+def _begun_with(run: RunArguments) -> int | None:
+    """The steps of the run in --output_dir, None for one that has no checkpoint, or is asked for other epochs now."""
+    if not (run.resume_training and steps(Path(run.output_dir))):
+        return None
+    begun = read_json(Path(run.output_dir) / RUN_FILE)["run"]
+    return begun["max_steps"] if begun["num_train_epochs"] == run.num_train_epochs else None
+
+
+def _counted(settings: Settings) -> int:
+    """Whole steps in the epochs: the last pairs that make no batch are left out."""
+    run, (_, path) = settings.run, named_paths(settings.data.data_paths)[0]
+    num_pairs = count_pairs(path)
+    found = int(run.num_train_epochs * num_pairs / run.windows_per_step)
+    if not found:
+        raise ConfigError(
+            f"--num_train_epochs {run.num_train_epochs:g} of the {num_pairs:,} pairs of {path} are less than a step of "
+            f"{run.windows_per_step:,}; lower --per_device_train_batch_size, or give more epochs"
+        )
+    return found
