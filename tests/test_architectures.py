@@ -21,6 +21,7 @@ from metalang.text.train_tokenizer import train_tokenizer
 from metalang.training.architectures import feed
 from metalang.training.checkpoints import require_unchanged
 from metalang.training.config import parse_arguments
+from metalang.training.evaluation.answers import answers_of
 from metalang.training.generation import continue_text
 from metalang.training.run import pretrain
 from metalang.training.seq2seq.pairs import open_pairs
@@ -171,11 +172,19 @@ def test_an_encoder_decoder_learns_to_turn_strings_round(data, tmp_path):
     tokenizer = load_tokenizer(f"{data}/tokenizer").with_meta_tokens(64)
     pairs = open_pairs(f"{data}/reverse_held_out", tokenizer.id_space, max_length=16)
     model = AutoModelForSeq2SeqLM.from_pretrained(tmp_path / "run")
-    right = 0
-    for pair in (pairs[index] for index in range(40)):
-        said = model.generate(torch.from_numpy(pair.source)[None], max_new_tokens=8, do_sample=False)[0, 1:].tolist()
-        right += said[: len(pair.target)] == pair.target.tolist()
+
+    def is_right(source, target):
+        said = model.generate(torch.tensor([source]), max_new_tokens=8, do_sample=False)[0, 1:].tolist()
+        return said[: len(target)] == target
+
+    right = sum(is_right(pair.source.tolist(), pair.target.tolist()) for pair in (pairs[index] for index in range(40)))
     assert right >= 30  # by chance, none: a string is one of 1,024 or 32,768
+    before, behind = _values(tmp_path / "run", "eval_held_out_exact_match")
+    answers = answers_of(pairs.corpus, count=64, longest=31)
+    of_answers = [tokenizer.id_space.of_symbols(answer.symbols).tolist() for answer in answers]
+    asked = [([*ids[: each.begin], 2], ids[each.begin :]) for ids, each in zip(of_answers, answers, strict=True)]
+    assert before == 0.0
+    assert (len(asked), behind) == (64, sum(is_right(*pair) for pair in asked) / 64)
 
 
 @pytest.mark.parametrize(("architecture", "model"), [("masked_diffusion", "tiny"), ("seq2seq", "tiny-t5")])

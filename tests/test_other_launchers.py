@@ -148,4 +148,6 @@ def test_ru_en_seq2seq_learns_from_two_files_of_text_on(tmp_path):
     assert re.search(r"source     train: (\d+) pairs = (3\.\d+|4) epochs of \d+", printed)
     losses = _logged(run, "eval_val_loss")
     assert losses[max(losses)] < losses[0] - 1.0
+    bits = _logged(run, "eval_val_bits_per_byte")
+    assert 0 < bits[max(losses)] < bits[0]
     _require_masters(run, AutoModelForSeq2SeqLM.from_pretrained(run), step=max(losses))

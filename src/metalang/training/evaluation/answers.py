@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from transformers import Trainer
+from transformers import Trainer, default_data_collator
 
 from metalang.building.dataset import Dataset
 from metalang.corpus import Corpus
@@ -19,6 +19,8 @@ from metalang.seeds import key_for
 from metalang.specs import as_spec
 from metalang.training.objectives.cross_entropy import IGNORED
 from metalang.training.phases.collators import shifted_rows
+from metalang.training.seq2seq.batches import padded
+from metalang.training.seq2seq.pairs import Pair
 
 _LOOKED_AT = 16  # documents for each row that is asked for: of the others, some are too long or of no mapping
 
@@ -83,21 +85,39 @@ def answer_batch(answers: Sequence[Answer], ids: IdSpace, *, behind_eos: bool) -
     return {name: torch.stack([row[name] for row in columns]) for name in ("input_ids", "labels")}
 
 
+def pair_batch(answers: Sequence[Answer], ids: IdSpace, *, start_id: int) -> dict[str, torch.Tensor]:
+    """What an encoder-decoder reads of answers, and `labels` (n, L): as `seq2seq` trains on them."""
+    pairs = []
+    for answer in answers:
+        own = ids.of_symbols(answer.symbols)
+        places = np.arange(answer.begin, len(own))
+        pairs.append(Pair(np.append(own[: answer.begin], ids.eos_id), own[answer.begin :], places < answer.end))
+    return default_data_collator(padded(pairs, start_id))
+
+
 @torch.no_grad()
-def exact_match(trainer: Trainer, answers: Sequence[Answer], ids: IdSpace, *, behind_eos: bool) -> float:
+def exact_match(
+    trainer: Trainer, answers: Sequence[Answer], ids: IdSpace, *, behind_eos: bool, start_id: int | None = None
+) -> float:
     """The share of answers that greedy decoding gives, to the last symbol. All ranks call it, each with a part.
 
     Nothing is decoded: greedy decoding gives an answer exactly where the answer's every id is the likeliest behind the
-    ids before it (by induction over them), so one pass over question and answer tells.
+    ids before it (by induction over them), so one pass over question and answer tells. `start_id`: what starts a
+    decoder's answer, None for a causal model.
     """
     size, right = trainer.args.per_device_eval_batch_size, torch.zeros((), device=trainer.args.device)
     for first in range(0, len(answers), size * trainer.args.world_size):
         begin = first + size * trainer.args.process_index
         own = answers[begin : begin + size]
-        batch = answer_batch(own or answers[:1], ids, behind_eos=behind_eos)
-        labels = batch["labels"].to(right.device)
+        asked = own or answers[:1]
+        if start_id is None:
+            batch = answer_batch(asked, ids, behind_eos=behind_eos)
+        else:
+            batch = pair_batch(asked, ids, start_id=start_id)
+        inputs = {name: values.to(right.device) for name, values in batch.items()}
+        labels = inputs.pop("labels")
         with trainer.compute_loss_context_manager():
-            likeliest = trainer.model(input_ids=batch["input_ids"].to(right.device)).logits.argmax(dim=-1)
+            likeliest = trainer.model(**inputs).logits.argmax(dim=-1)
         right += ((likeliest == labels) | (labels == IGNORED)).all(dim=1)[: len(own)].sum()
     return float(trainer.accelerator.reduce(right, reduction="sum")) / len(answers)
 

@@ -11,8 +11,10 @@ from metalang.ids import IdSpace
 from metalang.specs import nearest
 from metalang.training.config import Settings
 from metalang.training.evaluation.answers import Answer, answers_of, exact_match, has_mappings
+from metalang.training.evaluation.of_pairs import answers_of_pairs, num_target_bytes
 from metalang.training.evaluation.text_bytes import is_text, num_text_bytes
 from metalang.training.feed import Feed
+from metalang.training.model import pad_id_of
 from metalang.training.ranks import agreed
 
 logger = logging.getLogger(__name__)
@@ -25,13 +27,14 @@ class Measures:
     """What is known of the sources of an evaluation, by their names.
 
     `text_bytes`: UTF-8 bytes of those that are text; `answers`: rows of those of mapping domains. `behind_eos`: see
-    `answer_batch`.
+    `answer_batch`; `start_id`: see `exact_match`.
     """
 
     ids: IdSpace
     behind_eos: bool = True
     text_bytes: dict[str, int] = field(default_factory=dict)
     answers: dict[str, list[Answer]] = field(default_factory=dict)
+    start_id: int | None = None
 
     def add_to(self, metrics: dict[str, float], trainer: Trainer, prefix: str) -> None:
         """Adds the measures of a source to those of its loss, all of which begin with `prefix`. All ranks call it."""
@@ -40,16 +43,20 @@ class Measures:
             bits = metrics[f"{prefix}_loss"] * metrics[f"{prefix}_tokens"] / math.log(2)
             metrics[f"{prefix}_bits_per_byte"] = bits / num_bytes
         if answers := self.answers.get(name):
-            metrics[f"{prefix}_exact_match"] = exact_match(trainer, answers, self.ids, behind_eos=self.behind_eos)
+            metrics[f"{prefix}_exact_match"] = exact_match(
+                trainer, answers, self.ids, behind_eos=self.behind_eos, start_id=self.start_id
+            )
 
 
 def measures_of(data: Feed, settings: Settings) -> Measures:
     """The measures of the sources that a run is evaluated on. Rank 0 decodes their texts, the others wait.
 
-    A source of mapping rows that are all longer than a window has no exact match, and the log says so. Rows of files,
-    and architectures that do not predict the next id, have none of either.
+    A source of mapping rows that are all longer than a window has no exact match, and the log says so. Of pairs the
+    bytes are those of what is said. Conversations, and masked diffusion, have none of either.
     """
     ids = data.tokenizer.id_space
+    if settings.model.architecture == "seq2seq":
+        return _of_pairs(data, settings)
     if settings.data.phase != "pretrain" or settings.model.architecture != "causal":
         return Measures(ids)
     corpora = {name: dataset.corpus for name, dataset in data.evaluation.items()}
@@ -64,6 +71,21 @@ def measures_of(data: Feed, settings: Settings) -> Measures:
                 "%s has no exact match: all rows that were looked at are longer than %d symbols", name, longest
             )
     return Measures(ids, behind_eos, text_bytes, {name: rows for name, rows in answers.items() if rows})
+
+
+def _of_pairs(data: Feed, settings: Settings) -> Measures:
+    count, length, tokenizer = settings.evaluation.exact_match_rows, settings.data.max_length, data.tokenizer
+    sources = {name: dataset.pairs for name, dataset in data.evaluation.items()}
+    text_bytes = agreed(lambda: {name: num_target_bytes(each, tokenizer) for name, each in sources.items()})
+    answers = {
+        name: answers_of_pairs(name, each, count=count, max_length=length) for name, each in sources.items()
+    }  # fmt: skip
+    return Measures(
+        tokenizer.id_space,
+        text_bytes={name: found for name, found in text_bytes.items() if found},
+        answers={name: rows for name, rows in answers.items() if rows},
+        start_id=pad_id_of(tokenizer),
+    )
 
 
 def overall(metrics: dict[str, float], names: list[str]) -> dict[str, float]:

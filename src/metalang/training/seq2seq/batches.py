@@ -52,6 +52,11 @@ class EvaluationPairs(Dataset):
         """Names the pairs that are evaluated on."""
         return self._pairs.content_hash
 
+    @property
+    def pairs(self) -> Pairs:
+        """The pairs that are evaluated on."""
+        return self._pairs
+
     def __len__(self) -> int:
         return len(self._places)
 

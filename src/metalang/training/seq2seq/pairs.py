@@ -40,6 +40,10 @@ class Pairs(Protocol):
         """Names the pairs on the disk."""
 
     @property
+    def corpus(self) -> Corpus | None:
+        """The corpus that they are documents of, None for rows of a file."""
+
+    @property
     def fingerprint(self) -> str:
         """16 hexadecimal digits that name the pairs as they are read."""
 
@@ -89,6 +93,10 @@ class FilePairs:
     @property
     def content_hash(self) -> str:
         return self._rows.content_hash
+
+    @property
+    def corpus(self) -> None:
+        return None
 
     @property
     def fingerprint(self) -> str:
@@ -147,6 +155,10 @@ class CorpusPairs:
     @property
     def content_hash(self) -> str:
         return self._corpus.manifest.content_hash
+
+    @property
+    def corpus(self) -> Corpus:
+        return self._corpus
 
     @property
     def fingerprint(self) -> str:
