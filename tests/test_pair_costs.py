@@ -5,7 +5,7 @@ import json
 import pytest
 import torch
 from torch.utils.flop_counter import FlopCounterMode
-from transformers import FSMTConfig, T5Config, T5ForConditionalGeneration
+from transformers import BartConfig, BartForConditionalGeneration, FSMTConfig, T5Config, T5ForConditionalGeneration
 
 from metalang.errors import ConfigError
 from metalang.ids import IdSpace
@@ -13,6 +13,7 @@ from metalang.text.sources import TextSource
 from metalang.text.train_tokenizer import train_tokenizer
 from metalang.training.config import parse_arguments
 from metalang.training.estimate import memory
+from metalang.training.objectives.output_layer import why_not_fused
 from metalang.training.pair_costs import activation_bytes_of_pairs, flops_per_pair
 from metalang.training.run import pretrain
 from metalang.training.seq2seq.lengths import mean_lengths
@@ -47,6 +48,13 @@ def test_a_token_of_a_pair_costs_the_mean_of_what_is_read_and_said():
     found = yardstick(SMALL, (32, 8), torch.device("cpu"), num_devices=2, peak_flops="2T")
     assert (found.flops_per_token, found.peak_flops) == (46_596_096 / 40, 4e12)
     assert yardstick(SMALL, (32, 8), torch.device("cpu"), num_devices=2, peak_flops=None) is None
+
+
+def test_a_model_that_adds_a_bias_to_its_logits_is_trained_by_its_logits():
+    sizes = {"d_model": 16, "encoder_layers": 1, "decoder_layers": 1, "encoder_ffn_dim": 16, "decoder_ffn_dim": 16}
+    bart = BartConfig(vocab_size=64, encoder_attention_heads=2, decoder_attention_heads=2, **sizes)
+    assert why_not_fused(BartForConditionalGeneration(bart)) == "it changes its logits behind the output layer"
+    assert why_not_fused(T5ForConditionalGeneration(SMALL)) is None
 
 
 def _rows(folder, *lengths):
