@@ -181,7 +181,7 @@ def test_a_run_stops_at_its_first_nan_step_and_names_what_that_read(data, tmp_pa
     trainer = _trainer(data, tmp_path / "run", spoil, 5, health=HealthArguments(on_nan="stop"))
     said = (
         r"^step 3: the loss is nan, the gradient norm nan, and its update was not made; it read 4 windows of english, "
-        r"4 windows of identity: documents english/\S+ 0, identity/identity \d+, .* --resume_training True, and set"
+        r"4 windows of identity: documents english/\S+ 0, identity/identity \d+, .* --resume_training True, and leave"
     )
     with pytest.raises(ConfigError, match=said) as caught:
         trainer.train()

@@ -18,7 +18,7 @@ from metalang.domains.copying import Identity
 from metalang.errors import ConfigError, MismatchError
 from metalang.text.sources import TextSource
 from metalang.text.train_tokenizer import train_tokenizer
-from metalang.training.branch import branch_point, jumps, require_goes_on
+from metalang.training.branch import branch_point, require_goes_on
 from metalang.training.config import parse_arguments
 from metalang.training.earlier import read_earlier
 from metalang.training.manifest import write_manifest
@@ -183,14 +183,43 @@ def test_a_branch_from_a_stable_phase_goes_on_whatever_its_own_warm_up_was(tmp_p
     checkpoint = _checkpoint(tmp_path, _settings(*STABLE), 5)
     settings = _settings(*WSD, "--branch_from", str(checkpoint), *ZERO)
     require_goes_on(checkpoint, settings.schedule, settings.run)
-    assert not jumps(checkpoint, settings.run)
 
 
 def test_steps_whose_update_was_left_out_are_no_jump_of_the_schedule(tmp_path):
     settings = _settings("--warmup_steps", "0")
     checkpoint = _checkpoint(tmp_path, settings, 5, left_out=2)
-    assert not jumps(checkpoint, settings.run)
-    assert jumps(checkpoint, _settings("--warmup_steps", "0", "--max_steps", "20").run)
+    require_goes_on(checkpoint, settings.schedule, settings.run)
+
+
+@pytest.mark.parametrize(
+    ("step", "flags", "said"),
+    [
+        (5, (*STABLE,), None),  # twice as long, it would be in its stable phase as well
+        (3, ("--lr_scheduler_type", "constant"), None),
+        (3, ("--lr_scheduler_type", "linear", "--warmup_steps", "4"), None),
+        (
+            9,
+            (*STABLE,),
+            r"the learning rate would jump from 0\.0005 to 0\.001 behind .*checkpoint-9 \(--max_steps: 10 then",
+        ),
+        (
+            5,
+            ("--lr_scheduler_type", "linear"),
+            r"from 0\.0005 to 0\.00075 .* \(--max_steps: 10 then, 20 now\); give",
+        ),
+        (5, ("--lr_scheduler_type", "cosine"), r"would jump from 0\.0005 to 0\.000853553"),
+    ],
+    ids=["stable", "constant", "warm_up", "decay", "linear", "cosine"],
+)
+def test_a_run_becomes_longer_only_where_its_schedule_has_not_noticed(tmp_path, step, flags, said):
+    checkpoint = _checkpoint(tmp_path, _settings(*flags), step)
+    (checkpoint / "trainer_state.json").write_text('{"max_steps": 10}')
+    longer = _settings(*flags, "--max_steps", "20")
+    if said is None:
+        require_goes_on(checkpoint, longer.schedule, longer.run)
+        return
+    with pytest.raises(MismatchError, match=said):
+        require_goes_on(checkpoint, longer.schedule, longer.run)
 
 
 def test_a_branch_from_a_half_written_checkpoint_is_refused(tmp_path):

@@ -1,12 +1,13 @@
 """Where a run goes on that has a beginning: behind a checkpoint of its own, or (--branch_from) of another run."""
 
+import math
 import shutil
 from pathlib import Path
 
 import torch
 
 from metalang.errors import MismatchError
-from metalang.files import aside, publish_as
+from metalang.files import aside, publish_as, read_json
 from metalang.training.checkpoints import STREAMS, require_complete, step_of
 from metalang.training.flags import RunArguments, ScheduleArguments
 from metalang.training.schedule import rate_at
@@ -51,21 +52,20 @@ def require_goes_on(checkpoint: Path, schedule: ScheduleArguments, run: RunArgum
             f"--learning_rate {run.learning_rate:g} is not the {peak:g} of {checkpoint}, which would go on; "
             f"give --learning_rate {peak:g}"
         )
-    is_branch = schedule.branch_from is not None and checkpoint == Path(schedule.branch_from).expanduser()
-    if is_branch and asked != meant:
+    if math.isclose(asked, meant, rel_tol=1e-9):  # a cosine may have another last bit on another machine
+        return
+    if schedule.branch_from is not None and checkpoint == Path(schedule.branch_from).expanduser():
         raise MismatchError(
             f"the learning rate would jump from {meant:g} to {asked:g} at --branch_from {checkpoint}; branch off in a "
             "stable phase, with --lr_scheduler_type warmup_stable_decay and at most "
             f"{run.max_steps - step:,} --decay_steps"
         )
-
-
-def jumps(checkpoint: Path, run: RunArguments) -> bool:
-    """Whether the learning rate of the next step is another than the checkpoint's own schedule meant."""
-    if rate_at(run, 0) is None:
-        return False
-    _, meant, done = _rates(checkpoint)
-    return rate_at(run, done) != meant
+    planned = read_json(checkpoint / "trainer_state.json")["max_steps"]
+    raise MismatchError(
+        f"the learning rate would jump from {meant:g} to {asked:g} behind {checkpoint} (--max_steps: {planned} then, "
+        f"{run.max_steps} now); give all flags of then, --branch_from too (--hard_stop ends a run earlier), or begin a "
+        "run of its own with these weights by --init_from"
+    )
 
 
 def _rates(checkpoint: Path) -> tuple[float, float, int]:

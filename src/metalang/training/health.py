@@ -111,16 +111,16 @@ class Health(TrainerCallback):
         count, limit = self._counts["nan_steps"], self._arguments.max_nan_steps
         found = self._record(step, "nan")
         said = f"step {step.number:,}: the loss is {step.loss:.4g}, {_norm(step)}, and its update was not made; {found}"
-        advice = "set a lower --learning_rate, or leave what it read out (--skip_steps, --skip_documents)"
+        advice = "leave what it read out (--skip_steps, --skip_documents)"  # a resume keeps its --learning_rate
         if self._arguments.on_nan == "stop":
             raise ConfigError(
                 f"{said}. Continue from the last checkpoint by --resume_training True, and {advice}, or let the run go "
-                "on by --on_nan skip"
+                "on by --on_nan skip; a lower --learning_rate is for a run of its own"
             )
         if count > limit:
             raise ConfigError(
                 f"{said}. It is NaN step {count:,} of the run, and --max_nan_steps {limit:,} are allowed; {advice}, "
-                "and continue by --resume_training True"
+                "and continue by --resume_training True, or begin a run of its own with a lower --learning_rate"
             )
         if self._file:
             logger.warning("%s (NaN step %s of at most %s)", said, f"{count:,}", f"{limit:,}")

@@ -5,11 +5,8 @@ from pathlib import Path
 import torch
 from transformers.integrations import is_deepspeed_zero3_enabled
 
-from metalang.files import read_json
-from metalang.training.branch import jumps
 from metalang.training.config import Settings
 from metalang.training.feed import Feed
-from metalang.training.flags import RunArguments
 from metalang.training.trainer import MetalangTrainer
 
 
@@ -44,15 +41,9 @@ def banner(settings: Settings, data: Feed, trainer: MetalangTrainer) -> str:
     return "\n".join(lines)
 
 
-def beginning(checkpoint: Path | None, run: RunArguments) -> str:
-    """Where the run begins, and whether its schedule is another than that of the checkpoint."""
-    if checkpoint is None:
-        return "start      at step 0"
-    planned = read_json(checkpoint / "trainer_state.json")["max_steps"]
-    jump = (
-        f"; its schedule was made for {planned:,} steps, so the learning rate jumps" if jumps(checkpoint, run) else ""
-    )
-    return f"start      from {checkpoint}{jump}"
+def beginning(checkpoint: Path | None) -> str:
+    """Where the run begins."""
+    return "start      at step 0" if checkpoint is None else f"start      from {checkpoint}"
 
 
 def summary(trainer: MetalangTrainer, data: Feed, *, model_folder: str | None, tracked: str | None) -> str:

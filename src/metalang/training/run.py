@@ -70,8 +70,8 @@ def pretrain(settings: Settings) -> int:
     model = build_model(settings.model, tokenizer, seed=run.seed, max_length=settings.data.max_length)
     if checkpoint:
         require_unchanged(checkpoint, _lasting(data, settings, step_of(checkpoint)), rebase_data=run.rebase_data)
-        require_goes_on(checkpoint, settings.schedule, run)
         require_same_run(checkpoint, model, settings)
+        require_goes_on(checkpoint, settings.schedule, run)
         data = continued(data, checkpoint)
     notes = () if checkpoint else first_weights(model, tokenizer.id_space, settings)
     goes_on = checkpoint is not None and checkpoint.parent == Path(run.output_dir)
@@ -88,7 +88,7 @@ def pretrain(settings: Settings) -> int:
         trainer.add_callback(callback)
     if run.process_index == 0:
         print(banner(settings, data, trainer), flush=True)
-        lines = (*notes, *schedule_lines(settings.schedule, run), beginning(checkpoint, run), *going.lines)
+        lines = (*notes, *schedule_lines(settings.schedule, run), beginning(checkpoint), *going.lines)
         print(*lines, sep="\n", flush=True)
     if checkpoint and step_of(checkpoint) == settings.schedule.hard_stop:
         _train_nothing(trainer, step_of(checkpoint))
