@@ -5,6 +5,8 @@ import shutil
 
 import psutil
 import pytest
+import torch
+from safetensors.torch import load_file
 from transformers import TrainerCallback, default_data_collator
 
 from metalang.building import build_corpus, domain_build
@@ -15,6 +17,8 @@ from metalang.text.tokenizer import load_tokenizer
 from metalang.text.train_tokenizer import train_tokenizer
 from metalang.training.callbacks.saves import HardStop
 from metalang.training.dataset import EvaluationDataset, PlanDataset
+from metalang.training.earlier import read_earlier, tokens_before
+from metalang.training.evaluation.stopping import EarlyStopping
 from metalang.training.flags import ModelArguments, RunArguments
 from metalang.training.model import build_model
 from metalang.training.objectives.causal import Causal
@@ -105,6 +109,40 @@ def test_the_logged_losses_of_a_run_that_goes_on_are_those_of_the_uninterrupted_
     resumed.train(resume_from_checkpoint=str(checkpoint))
     losses = [{row["step"]: row["loss"] for row in run.state.log_history if "loss" in row} for run in (whole, resumed)]
     assert losses[0] == losses[1] and list(losses[0]) == [3, 4, 6]
+
+
+def test_a_branch_begins_its_own_best_metric_and_its_own_patience(data, tmp_path):
+    flags = {"logging_steps": 1, "eval_steps": 1, "save_steps": 1, "greater_is_better": True}
+    trunk = _trainer(
+        data, tmp_path / "trunk", max_steps=4, learning_rate=1e-3, **flags
+    )  # its loss falls: step 1 is best
+    trunk.add_callback(EarlyStopping(2))
+    trunk.train()
+    assert trunk.state.global_step == 3 and trunk.state.best_global_step == 1
+    checkpoint = tmp_path / "trunk/checkpoint-3"
+    branch = _trainer(data, tmp_path / "branch", learning_rate=1e-3, **flags)
+    branch.protect(lambda step: {}, checkpoint)
+    branch.add_callback(EarlyStopping(2))
+    branch.train(resume_from_checkpoint=str(checkpoint))
+    assert (branch.state.best_global_step, branch.state.best_model_checkpoint) == (4, f"{tmp_path}/branch/checkpoint-4")
+    assert branch.state.global_step == 6 and _saved(tmp_path / "branch") == [4, 5, 6]
+
+
+def test_init_from_a_run_that_ended_with_its_best_weights_gives_these(data, tmp_path):
+    flags = {"logging_steps": 1, "eval_steps": 1, "save_steps": 1, "greater_is_better": True}
+    run = tmp_path / "run"
+    for is_best, place, tokens in ((True, "checkpoint-1", 256), (False, "checkpoint-4", 256)):
+        trainer = _trainer(data, run, max_steps=4, learning_rate=1e-3, load_best_model_at_end=is_best, **flags)
+        trainer.train()
+        trainer.save_model(run)
+        trainer.save_state()
+        (run / "run.json").write_text("{}")
+        earlier = read_earlier(str(run))
+        assert earlier.origin == f"float32 weights of {run}/{place}"
+        assert torch.equal(earlier.tensors["lm_head.weight"], load_file(run / "model.safetensors")["lm_head.weight"])
+        assert tokens_before(str(run))["tokens_seen"] == tokens
+    shutil.rmtree(run / "checkpoint-4")
+    assert read_earlier(str(run)).origin == f"float32 weights of {run}"
 
 
 def test_a_run_that_saves_its_best_alone_has_a_checkpoint_where_it_is_stopped(data, tmp_path):

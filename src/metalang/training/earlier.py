@@ -10,13 +10,23 @@ from deepspeed.utils.zero_to_fp32 import get_fp32_state_dict_from_zero_checkpoin
 from transformers import AutoConfig, AutoModelForCausalLM, AutoModelForSeq2SeqLM, PretrainedConfig
 
 from metalang.errors import ConfigError
-from metalang.files import read_json
+from metalang.files import read_json, sha256_of
 from metalang.ids import IdSpace
 from metalang.text.tokenizer import load_tokenizer
-from metalang.training.checkpoints import RUN_FILE, newest_complete, require_complete, step_of
+from metalang.training.checkpoints import (
+    RUN_FILE,
+    checkpoint_folder,
+    marker_of,
+    newest_complete,
+    require_complete,
+    step_of,
+    steps,
+)
+from metalang.training.manifest import fault_of
 from metalang.training.model import explained, find_model
 from metalang.training.roles import whole
 
+_MODEL = "model.safetensors"
 _TOKENIZERS = ("tokenizer*", "*.model", "vocab*")
 _FORMS = "the --output_dir of a run, one of its checkpoints, a model folder or a hub name"
 
@@ -64,14 +74,15 @@ def tokens_before(name: str) -> dict[str, int]:
     Nothing is known, and zeros are given, of a model that is no run of ours.
     """
     place = Path(_place(name))
-    state, run = (
-        place / "trainer_state.json",
-        next((f for f in (place, place.parent) if (f / RUN_FILE).is_file()), None),
-    )
+    run = next((folder for folder in (place, place.parent) if (folder / RUN_FILE).is_file()), None)
+    # Of a run that ended with its best weights, all that it read to find them.
+    states = [
+        state for folder in (Path(name).expanduser(), place) if (state := folder / "trainer_state.json").is_file()
+    ]
     known = ("tokens_seen", "tokens_seen_meta")
-    if run is None or not state.is_file():
+    if run is None or not states:
         return dict.fromkeys(known, 0)
-    logs = read_json(state)["log_history"]
+    logs = [log for state in states for log in read_json(state)["log_history"]]
     earlier = read_json(run / RUN_FILE).get("before", {})
     return {key: max((log.get(key, 0) for log in logs), default=0) + earlier.get(key, 0) for key in known}
 
@@ -82,14 +93,19 @@ def tokens_before_branch(checkpoint: str) -> dict[str, int]:
 
 
 def _place(name: str) -> str:
-    """The folder or hub name that holds the weights: of a run its newest checkpoint, or the model if that is newer."""
+    """The folder or hub name that holds the weights.
+
+    Of a run its newest checkpoint, or the model that it ended with: the checkpoint of that, which is more exact.
+    """
     folder = Path(name).expanduser()
     if (folder / RUN_FILE).is_file():
         checkpoint = newest_complete(folder)
         state = folder / "trainer_state.json"
-        ended = read_json(state)["global_step"] if (folder / "model.safetensors").is_file() and state.is_file() else -1
-        if checkpoint is not None and step_of(checkpoint) >= ended:
+        ended = read_json(state)["global_step"] if (folder / _MODEL).is_file() and state.is_file() else -1
+        if checkpoint is not None and step_of(checkpoint) > ended:
             return str(checkpoint)
+        if ended >= 0 and (same := _checkpoint_of_model(folder)):
+            return str(same)
         if ended < 0:
             raise ConfigError(
                 f"--init_from {name} is a run without a model and without a complete checkpoint; give {_FORMS}"
@@ -97,6 +113,17 @@ def _place(name: str) -> str:
     elif list(folder.glob("global_step*")):
         require_complete(folder)
     return find_model(name, what="--init_from", forms=_FORMS)
+
+
+def _checkpoint_of_model(folder: Path) -> Path | None:
+    """The newest complete checkpoint of a run whose model file has the bytes of the run's own."""
+    digest = sha256_of(folder / _MODEL)
+    for step in sorted(steps(folder), reverse=True):
+        checkpoint = checkpoint_folder(folder, step)
+        files = read_json(marker_of(checkpoint))["files"] if marker_of(checkpoint).is_file() else {}
+        if files.get(_MODEL, {}).get("sha256") == digest and fault_of(checkpoint) is None:
+            return checkpoint
+    return None
 
 
 def _masters(checkpoint: Path) -> dict[str, torch.Tensor]:

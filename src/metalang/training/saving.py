@@ -47,7 +47,7 @@ class CheckedSaves(Trainer):
         self._unchanged = unchanged
         if checkpoint:
             self._probe = Probe.of(checkpoint)
-            self.add_callback(OwnFlags())
+            self.add_callback(OwnFlags(checkpoint))
             self.add_callback(ProbeCheck(self._probe, checkpoint, self.losses_of))
 
     def training_step(self, model: nn.Module, inputs: dict[str, Any], *arguments: Any, **named: Any) -> torch.Tensor:

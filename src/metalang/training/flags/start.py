@@ -22,8 +22,10 @@ class StartArguments:
     init_from: str | None = field(
         default=None,
         metadata={
-            "help": "begin with weights of an earlier run (its --output_dir, or one of its checkpoints) or of a model "
-            "(folder or hub name) of the same sizes; optimizer, schedule and data begin anew. See --transfer"
+            "help": "begin with weights of an earlier run or of a model (folder or hub name) of the same sizes; "
+            "optimizer, schedule and data begin anew. Of a run's --output_dir: those that it ended with (the best ones "
+            "under --load_best_model_at_end), or of its newest checkpoint if it has not ended; or name one of its "
+            "checkpoints. See --transfer"
         },
     )
     transfer: Literal["all", "body", "attention", "mlp", "statistics"] | None = field(
