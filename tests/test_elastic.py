@@ -22,8 +22,8 @@ from metalang.mixing.step_sizes import StepSizes
 from metalang.text.sources import TextSource
 from metalang.text.train_tokenizer import train_tokenizer
 from metalang.training.config import parse_arguments
-from metalang.training.elastic import fitting_accumulation, go_on
-from metalang.training.manifest import write_manifest
+from metalang.training.elastic import drop_universal, fitting_accumulation, go_on, make_universal, universal_folder
+from metalang.training.manifest import fault_of, write_manifest
 
 ROOT = Path(__file__).parents[1]
 DEEPSPEED = str(Path(sys.executable).parent / "deepspeed")
@@ -116,6 +116,8 @@ def test_a_run_of_two_ranks_goes_on_on_one_and_then_on_two_by_the_same_command(w
     assert _losses(run) == pytest.approx(_losses(folder), abs=1e-6)
     assert [entry["tokens_seen"] for entry in _history(run)] == [256 * step for step in range(1, 9)]
     assert f"loaded from {folder}/checkpoint-2" in printed  # which two ranks wrote
+    assert _universal(run) == _universal(folder) == []
+    assert fault_of(run / "checkpoint-4") is None
     first, last = (load_file(folder / f"checkpoint-{step}/model.safetensors") for step in (2, 8))
     ended = load_file(run / "model.safetensors")
     assert all(torch.equal(ended[name], first[name]) for name in first)
@@ -126,6 +128,30 @@ def test_a_run_of_two_ranks_goes_on_on_one_and_then_on_two_by_the_same_command(w
     assert rest is not None, printed[-5000:]
     assert _hashes(rest) == _hashes(windows[48:])
     assert _losses(back) == pytest.approx(_losses(folder), abs=1e-6)
+
+
+def _universal(run):
+    """What is left in a run's checkpoints of the form for other ranks."""
+    return sorted(path.name for path in run.glob("checkpoint-*/*universal*"))
+
+
+@pytest.mark.slow
+def test_a_universal_form_that_an_earlier_start_has_left_is_never_taken_and_goes_whole(whole, tmp_path):
+    run = _begun(tmp_path / "run", whole[0], 4)
+    folder = universal_folder(run / "checkpoint-4")
+    for leftover in (folder, folder.with_name(f"{folder.name}.partial")):  # killed before latest_universal was written
+        leftover.mkdir()
+        (leftover / "junk").write_bytes(b"half")
+    for _ in range(2):
+        make_universal(run / "checkpoint-4")
+        (folder / "zero" / "junk").write_bytes(b"of an earlier start")
+    make_universal(run / "checkpoint-4")
+    assert not (folder / "zero/junk").exists()
+    assert sorted(path.name for path in folder.iterdir()) == ["mp_rank_00_model_states.pt", "zero"]
+    assert _universal(run) == [folder.name, "latest_universal"]
+    drop_universal(run / "checkpoint-4")
+    drop_universal(run / "checkpoint-4")  # nothing is left to go
+    assert _universal(run) == [] and fault_of(run / "checkpoint-4") is None
 
 
 @pytest.mark.slow

@@ -1,18 +1,20 @@
 """A run that goes on with another number of ranks, or another global batch.
 
 The global batch belongs to the run, the batch of a device to the machine: accumulation makes up the difference. Under
-ZeRO-1, 2 and 3 each rank holds a part of the optimizer, so for other ranks DeepSpeed's universal checkpoint is made,
-once, beside the parts:
+ZeRO-1, 2 and 3 each rank holds a part of the optimizer, so for other ranks DeepSpeed's universal checkpoint is made
+beside the parts:
 
     checkpoint-20/latest_universal                          names the folder; written last
     checkpoint-20/global_step20_universal_<digest>/         states by parameter; the digest is of complete.json
 
 DeepSpeed is told to read it in memory, for this start alone: the next checkpoint is an ordinary one of the new ranks.
+No manifest holds hashes of it, so what an earlier start has left is made anew; it goes when the run has saved, or ends.
 """
 
 import shutil
 from argparse import Namespace
-from contextlib import redirect_stderr, redirect_stdout
+from collections.abc import Iterator
+from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from dataclasses import dataclass
 from io import StringIO
 from pathlib import Path
@@ -30,12 +32,13 @@ from metalang.files import ASIDE, publish_as, read_json, room_in, sha256_of, wri
 from metalang.mixing.reading import RUN_FILE
 from metalang.mixing.step_sizes import StepSizes, read_step_sizes
 from metalang.training.callbacks.randomness import FreshRandomness
+from metalang.training.callbacks.universal import UniversalOnce
 from metalang.training.callbacks.zero3_groups import OwnGroups
 from metalang.training.checkpoints import marker_of, step_of
 from metalang.training.config import Settings
 from metalang.training.flags import RunArguments
 from metalang.training.manifest import sync
-from metalang.training.ranks import agreed
+from metalang.training.ranks import agreed, wait_for_all
 
 RANKS, STEP_SIZES = "ranks", "step sizes"
 """What complete.json says of a checkpoint that another number of ranks, or another batch, has to know."""
@@ -159,7 +162,8 @@ def _reshape(run: RunArguments, checkpoint: Path) -> tuple[TrainerCallback, ...]
         return (FreshRandomness(),)
     _make_universal(checkpoint)
     tell_deepspeed(run, universal=True)
-    return (FreshRandomness(), OwnGroups(universal_folder(checkpoint))) if stage == 3 else (FreshRandomness(),)
+    more = (OwnGroups(universal_folder(checkpoint)),) if stage == 3 else ()
+    return (FreshRandomness(), *more, UniversalOnce(lambda: drop_universal(checkpoint)))
 
 
 def _make_universal(checkpoint: Path) -> None:
@@ -172,8 +176,9 @@ def _make_universal(checkpoint: Path) -> None:
     agreed(make)
 
 
-def fit_engine(engine: DeepSpeedEngine, checkpoint: Path, run: RunArguments) -> None:
-    """Has an engine read a checkpoint in the form that it needs: parts of as many ranks as these, else the universal.
+@contextmanager
+def fit_engine(engine: DeepSpeedEngine, checkpoint: Path, run: RunArguments) -> Iterator[None]:
+    """Inside, an engine reads a checkpoint in the form that it needs: parts of as many ranks as these, or universal.
 
     All ranks call it. An engine that has begun from a universal form would look for one in every other checkpoint too.
     """
@@ -182,6 +187,10 @@ def fit_engine(engine: DeepSpeedEngine, checkpoint: Path, run: RunArguments) -> 
     if is_universal:
         _make_universal(checkpoint)
     engine._config.load_universal_checkpoint = is_universal  # DeepSpeed 0.19 has no other way behind the start
+    yield
+    if is_universal:
+        wait_for_all()
+        agreed(lambda: drop_universal(checkpoint))
 
 
 def universal_folder(checkpoint: Path) -> Path:
@@ -190,20 +199,23 @@ def universal_folder(checkpoint: Path) -> Path:
 
 
 def make_universal(checkpoint: Path) -> None:
-    """Makes the universal form of a checkpoint, where it is not there yet. One process alone may call it."""
+    """Makes the universal form of a checkpoint. One process alone may call it."""
+    drop_universal(checkpoint)
     folder = universal_folder(checkpoint)
-    latest = checkpoint / "latest_universal"
-    if latest.is_file() and latest.read_text() == folder.name:
-        return
-    unfinished = folder.with_name(folder.name + ASIDE)
-    for leftover in (folder, unfinished):
-        shutil.rmtree(leftover, ignore_errors=True)
+    latest, unfinished = checkpoint / "latest_universal", folder.with_name(folder.name + ASIDE)
     _convert(checkpoint / f"global_step{step_of(checkpoint)}", unfinished)
     for path in unfinished.rglob("*"):
         sync(path)
     publish_as(unfinished, folder)
     with written(latest) as file:
         file.write(folder.name.encode())
+
+
+def drop_universal(checkpoint: Path) -> None:
+    """Removes the universal form of a checkpoint, and what was half made of it; its name first."""
+    (checkpoint / "latest_universal").unlink(missing_ok=True)
+    for folder in checkpoint.glob("global_step*_universal_*"):
+        shutil.rmtree(folder)
 
 
 def _convert(parts: Path, folder: Path) -> None:

@@ -74,9 +74,11 @@ class CheckedSaves(Trainer):
         return super()._determine_best_metric(*arguments, **named) or self.control.should_save
 
     def _load_best_model(self) -> None:
-        if self.is_deepspeed_enabled:
-            fit_engine(self.model_wrapped, Path(self.state.best_model_checkpoint), self.args)
-        super()._load_best_model()
+        if not self.is_deepspeed_enabled:
+            super()._load_best_model()
+            return
+        with fit_engine(self.model_wrapped, Path(self.state.best_model_checkpoint), self.args):
+            super()._load_best_model()
 
     def _get_output_dir(self, trial: Any = None) -> str:
         return super()._get_output_dir(trial) if self._aside is None else str(self._aside)
