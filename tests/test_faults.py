@@ -121,6 +121,23 @@ def test_a_run_killed_in_a_save_and_then_asked_to_stop_ends_as_the_uninterrupted
     assert _result(run) == _result(uninterrupted)
 
 
+def test_a_signal_before_the_first_step_stops_the_making_of_data_at_once_and_else_the_first_step(data, tmp_path):
+    run, text = tmp_path / "run", tmp_path / "text.txt"
+    text.write_text("A lobster is larger than a shrimp. " * 100)
+    more = ("--nl_eval_data_path", f"held_out={text}")
+    code, printed = _run(data, run, "0", "open:tokenized/.*bin", "self", "SIGTERM", more=more)
+    assert code == 85, printed[-3000:]
+    assert "stopped before its first step; the same command begins it" in printed and "Traceback" not in printed
+    assert sorted(path.name for path in run.iterdir()) == ["stopped.json"]
+    assert list((tmp_path / "tokenized").rglob("*.bin*")) == []
+    code, printed = _run(data, run, "0", "open:run/run.json", "rank1", "SIGUSR1", more=more)
+    assert code == 85 and "stopped behind step 1, saved" in printed, printed[-3000:]
+    assert _checkpoints(run) == {1: None}
+    code, printed = _run(data, run, "0", "open:tokenized", "self", "SIGTERM", more=(*more, "--sample_by", "line"))
+    assert code == 85 and f"the same command goes on from {run}/checkpoint-1" in printed, printed[-3000:]
+    assert json.loads((run / "stopped.json").read_text()) == {"step": 1}
+
+
 # What a checkpoint must be to be continued from.
 
 

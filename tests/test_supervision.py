@@ -32,6 +32,13 @@ def test_a_run_that_was_stopped_gives_85_and_one_that_was_stopped_earlier_does_n
     assert _supervised("true", "--output_dir", str(tmp_path)).wait(timeout=60) == 0
 
 
+def test_a_command_that_is_asked_to_stop_before_it_has_ranks_gives_85():
+    running = _supervised("bash", "-c", "echo up; sleep 1000")
+    assert running.stdout.readline() == "up\n"
+    running.send_signal(signal.SIGUSR1)
+    assert running.wait(timeout=60) == 85
+
+
 def test_what_a_command_leaves_behind_is_ended():
     running = _supervised("bash", "-c", "setsid sleep 1000 & echo $!")
     left = int(running.stdout.readline())

@@ -15,6 +15,7 @@ from metalang.files import ASIDE, read_json
 from metalang.mixing.plan import differences
 from metalang.mixing.reading import RUN_FILE
 from metalang.training.manifest import MANIFEST, fault_of
+from metalang.training.stopping import STOPPED_FILE
 
 logger = logging.getLogger(__name__)
 
@@ -124,8 +125,8 @@ def claim_output(output_dir: str | Path, *, resume: bool) -> None:
     if folder.exists() and not folder.is_dir():
         raise ConfigError(f"--output_dir {folder} is a file; give a folder")
     held = sorted(path.name for path in folder.iterdir()) if folder.exists() else []
-    # A run that was killed at once leaves nothing else.
-    held = [name for name in held if not name.endswith(ASIDE) and name not in (STREAMS, IMPORTANCE)]
+    # A run that was killed or stopped at once leaves nothing else.
+    held = [name for name in held if not name.endswith(ASIDE) and name not in (STREAMS, IMPORTANCE, STOPPED_FILE)]
     if held and RUN_FILE not in held:
         raise ConfigError(f"--output_dir {folder} holds something else ({held[0]}); give another folder")
     if held and not resume and (steps(folder) or "model.safetensors" in held):

@@ -10,6 +10,7 @@ import torch.distributed as dist
 from torch.distributed import distributed_c10d
 
 from metalang.errors import MetalangError
+from metalang.training.stopping import Stopped, asked, at_once
 
 _Decision = TypeVar("_Decision")
 
@@ -50,18 +51,34 @@ def wait_at_most(timeout: timedelta) -> None:
 def agreed(decide: Callable[[], _Decision]) -> _Decision:
     """What rank 0 decides, on all ranks: an error of ours, or of the disk, is raised on all of them.
 
+    So is Stopped, at once, where rank 0 is asked to stop while it decides.
+
     >>> agreed(lambda: 5)
     5
     """
     if not dist.is_initialized():
-        return decide()
-    said: list[_Decision | MetalangError | OSError | None] = [None]
+        with at_once():
+            return decide()
+    said: list[_Decision | MetalangError | OSError | Stopped | None] = [None]
     if dist.get_rank() == 0:
         try:
-            said = [decide()]
-        except (MetalangError, OSError) as error:
+            with at_once():
+                said = [decide()]
+        except (MetalangError, OSError, Stopped) as error:
             said = [error]
     dist.broadcast_object_list(said, src=0)
-    if isinstance(said[0], (MetalangError, OSError)):
+    if isinstance(said[0], Stopped):
+        wait_for_all()  # a launcher sends SIGTERM where a rank has died, too: that is no stop
+    if isinstance(said[0], (MetalangError, OSError, Stopped)):
         raise said[0]
     return said[0]
+
+
+def stop_if_asked() -> None:
+    """Raises Stopped on all ranks where one of them was asked to stop. All ranks call it."""
+    said = [asked()]
+    if dist.is_initialized():
+        said = [None] * dist.get_world_size()
+        dist.all_gather_object(said, asked())
+    if any(said):
+        raise Stopped

@@ -12,6 +12,7 @@ from transformers import PreTrainedModel, TrainerCallback, default_data_collator
 from metalang.files import read_json, write_json
 from metalang.text.tokenizer import TextTokenizer, load_tokenizer
 from metalang.training.architectures import feed
+from metalang.training.before_steps import stops_before_its_steps
 from metalang.training.branch import branch_point, require_goes_on
 from metalang.training.callbacks.samples import Samples
 from metalang.training.callbacks.saves import schedule_callbacks
@@ -33,7 +34,7 @@ from metalang.training.local_trackers import join_trackers
 from metalang.training.model import build_model
 from metalang.training.objectives import objective_of
 from metalang.training.provenance import code_version, spec_hashes
-from metalang.training.ranks import agreed
+from metalang.training.ranks import agreed, stop_if_asked
 from metalang.training.report import banner, beginning, summary
 from metalang.training.same_run import require_same_run
 from metalang.training.sampling import Sampler
@@ -47,6 +48,7 @@ from metalang.training.trainer import MetalangTrainer
 logger = logging.getLogger(__name__)
 
 
+@stops_before_its_steps
 def pretrain(settings: Settings) -> int:
     """Runs what the settings ask for: the data, the model, the training, the model folder, the summary.
 
@@ -60,14 +62,17 @@ def pretrain(settings: Settings) -> int:
         return 0
     agreed(lambda: claim_output(run.output_dir, resume=run.resume_training))
     asked, tokenizer = settings.record(), _tokenizer(settings)
+    stop_if_asked()
     checkpoint = agreed(lambda: resume_point(run.output_dir)) if run.resume_training else None
     checkpoint = checkpoint or agreed(lambda: branch_point(settings.schedule, run))
     going = go_on(settings, checkpoint)
     data = feed(settings, tokenizer, going.sizes, is_resumed=checkpoint is not None)
+    stop_if_asked()
     measures = measures_of(data, settings)
     require_known_metric(run.metric_for_best_model, metric_names(data, measures))
     sampler = _sampler(settings, data, measures)
     model = build_model(settings.model, tokenizer, seed=run.seed, max_length=settings.data.max_length)
+    stop_if_asked()
     if checkpoint:
         require_unchanged(checkpoint, _lasting(data, settings, step_of(checkpoint)), rebase_data=run.rebase_data)
         require_same_run(checkpoint, model, settings)

@@ -1,6 +1,7 @@
 """Being asked to stop: SIGTERM or SIGUSR1 to a rank, or the end of the launcher that started it.
 
-A rank that is asked goes on; `callbacks.stop` has all ranks stop at one step, with a checkpoint.
+A rank that is asked goes on; `callbacks.stop` has all ranks stop at one step, with a checkpoint. Before the first step
+they stop where they meet (`ranks.stop_if_asked`), and what one rank makes for all is broken off (`at_once`).
 """
 
 import ctypes
@@ -23,6 +24,11 @@ _SIGNALS = (signal.SIGTERM, signal.SIGUSR1)
 _PR_SET_PDEATHSIG = 1
 _asked: list[str] = []
 _launchers: list[psutil.Process] = []
+_breaks_off: list[bool] = []
+
+
+class Stopped(BaseException):
+    """A run was asked to stop, and has no step to end: raised on all ranks, past what takes any error for its own."""
 
 
 @contextmanager
@@ -53,6 +59,18 @@ def asked() -> str | None:
     return None
 
 
+@contextmanager
+def at_once() -> Iterator[None]:
+    """Inside, who is asked to stop raises Stopped, there and then."""
+    _breaks_off.append(True)
+    try:
+        if asked():
+            raise Stopped
+        yield
+    finally:
+        _breaks_off.clear()
+
+
 def reads_on(number: int, begin: Callable[[int], None] | None = None) -> None:
     """How a DataLoader's worker begins, behind `begin`: a signal to all processes of a run leaves it to its rank.
 
@@ -79,6 +97,9 @@ def end_with_parent() -> None:
 
 def _ask(number: int, frame: object) -> None:
     _asked.append(signal.Signals(number).name)
+    if _breaks_off:
+        _breaks_off.clear()  # what is cleared up behind it is not broken off again
+        raise Stopped
 
 
 def _follow_launchers() -> None:

@@ -38,6 +38,8 @@ def supervise(command: list[str]) -> int:
     code = _wait(launcher.pid)
     if stopped and stopped.exists():
         return STOPPED_EXIT_CODE
+    if forward.was_asked and code == -signal.SIGTERM:  # before there was a rank
+        return STOPPED_EXIT_CODE
     return code if code >= 0 else 128 - code
 
 
@@ -45,14 +47,14 @@ class _Forward:
     """Asks the ranks to stop the first time, kills all the second."""
 
     def __init__(self) -> None:
-        self._was_asked = False
+        self.was_asked = False
 
     def __call__(self, number: int, frame: object) -> None:
         family = psutil.Process().children(recursive=True)
         ranks = [process for process in family if _is_rank(process)]
-        for process in family if self._was_asked else ranks or family:  # without ranks there is nothing to save yet
-            _send(process, signal.SIGKILL if self._was_asked else signal.SIGTERM)
-        self._was_asked = True
+        for process in family if self.was_asked else ranks or family:  # without ranks there is nothing to save yet
+            _send(process, signal.SIGKILL if self.was_asked else signal.SIGTERM)
+        self.was_asked = True
 
 
 def _wait(launcher: int) -> int:

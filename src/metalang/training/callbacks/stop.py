@@ -11,7 +11,8 @@ from metalang.training.stopping import asked
 
 
 class StopTogether(TrainerCallback):
-    """Shares, behind each step, whether a rank was asked; all read the answer behind the next, so that none waits.
+    """Shares, before the first step and behind each, whether a rank was asked; all read the answer behind the next
+    step, so that none waits.
 
     `step`: where the run was stopped; None for one that ran to its end.
     """
@@ -21,8 +22,9 @@ class StopTogether(TrainerCallback):
         self._shared: torch.Tensor | None = None
 
     def on_train_begin(self, args: TrainingArguments, state: TrainerState, control: Any, **kwargs: Any) -> None:
-        """Has --ddp_timeout hold for the process groups of DeepSpeed too, which are there by now."""
+        """Has --ddp_timeout hold for the process groups of DeepSpeed too, which are there by now; shares."""
         wait_at_most(args.ddp_timeout_delta)
+        self._share(args)
 
     def on_step_end(self, args: TrainingArguments, state: TrainerState, control: Any, **kwargs: Any) -> None:
         """Stops behind an evaluation that is due, or shares."""
@@ -31,6 +33,9 @@ class StopTogether(TrainerCallback):
             self.step = state.global_step
             control.should_save = control.should_training_stop = True
             return
+        self._share(args)
+
+    def _share(self, args: TrainingArguments) -> None:
         self._shared = torch.tensor(int(asked() is not None), dtype=torch.int32, device=args.device)
         if dist.is_initialized():
             dist.all_reduce(self._shared, op=dist.ReduceOp.MAX)
