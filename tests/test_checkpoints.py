@@ -100,30 +100,47 @@ def test_old_checkpoints_go_but_for_the_best_and_only_when_the_newest_is_as_writ
     assert sorted(os.listdir(tmp_path)) == ["checkpoint-10", "checkpoint-2", "checkpoint-8"]
 
 
-def _probe(folder, losses):
+def _answers(losses, logits=((3.0, 4.0), (0.0, 12.0))):
+    return {"losses": torch.tensor(losses), "logits": torch.tensor(logits)}
+
+
+def _probe(folder, answers):
     probe = Probe()
     probe.take({"input_ids": torch.arange(12).reshape(6, 2), "labels": torch.arange(12).reshape(6, 2)})
     probe.take({"input_ids": torch.zeros(6, 2, dtype=torch.long)})
-    probe.write(folder, torch.tensor(losses))
+    probe.write(folder, answers)
     return Probe.of(folder)
 
 
-def test_a_probe_holds_the_first_four_windows_and_wants_its_losses_bit_for_bit(tmp_path):
-    probe = _probe(tmp_path, [100.0, 200.0, 300.0, 400.0])
+def test_a_probe_holds_the_first_four_windows_and_wants_its_losses_and_logits_bit_for_bit(tmp_path):
+    probe = _probe(tmp_path, _answers([100.0, 200.0, 300.0, 400.0]))
     assert probe.inputs["input_ids"].tolist() == [[0, 1], [2, 3], [4, 5], [6, 7]]
-    probe.require(torch.tensor([100.0, 200.0, 300.0, 400.0]), tmp_path)
+    probe.require(_answers([100.0, 200.0, 300.0, 400.0]), tmp_path)
     for other in ([100.0, 200.0, 300.0, 400.00003], [100.0, 200.0, 300.0, float("nan")]):
         with pytest.raises(MismatchError, match=r"is not the one that .* was written from: its windows lose 100\.0000"):
-            probe.require(torch.tensor(other), tmp_path)
+            probe.require(_answers(other), tmp_path)
+    for logits, off in (((3.0, 4.0), (0.0, 12.0000019)), "1.5e-07"), (((3.0, 4.0), (0.0, float("nan"))), "inf"):
+        with pytest.raises(MismatchError, match=f"and lost 100.*, its logits are off by {off} of their norm; remove"):
+            probe.require(_answers([100.0, 200.0, 300.0, 400.0], logits), tmp_path)
 
 
-def test_on_other_hardware_losses_of_a_probe_may_be_off_by_a_five_hundredth(tmp_path, caplog):
-    probe = _probe(tmp_path, [100.0, 200.0])
+def test_on_other_hardware_losses_of_a_probe_may_be_off_by_a_five_hundredth_and_logits_by_a_twentieth(tmp_path, caplog):
+    probe = _probe(tmp_path, _answers([100.0, 200.0]))
     probe._made_on["ranks"] = "4"
-    probe.require(torch.tensor([100.19, 200.0]), tmp_path)
+    probe.require(_answers([100.19, 200.0], ((3.0, 4.0), (0.0, 12.64))), tmp_path)  # their norm is 13
     assert "losses are off by up to 1.9e-03 of those in" in caplog.text and "ranks 4 then, 1 now" in caplog.text
-    with pytest.raises(MismatchError):
-        probe.require(torch.tensor([100.21, 200.0]), tmp_path)
+    assert "its logits are off by 4.9e-02 of their norm" in caplog.text
+    for losses, logits in (([100.21, 200.0], 12.0), ([100.0, 200.0], 12.66)):
+        with pytest.raises(MismatchError):
+            probe.require(_answers(losses, ((3.0, 4.0), (0.0, logits))), tmp_path)
+
+
+def test_a_checkpoint_of_a_version_that_stored_no_logits_is_told_by_its_losses(tmp_path, caplog):
+    probe = _probe(tmp_path, {"losses": torch.tensor([100.0])})
+    probe.require(_answers([100.0]), tmp_path)
+    assert "holds no logits: an earlier version wrote it, and its losses alone are compared" in caplog.text
+    with pytest.raises(MismatchError, match=r"lose 100\.5000 and lost 100\.0000; remove that checkpoint"):
+        probe.require(_answers([100.5]), tmp_path)
 
 
 def test_a_lost_rank_is_told_in_our_words_and_other_errors_are_let_through(monkeypatch):

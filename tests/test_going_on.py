@@ -11,6 +11,7 @@ from transformers import TrainerCallback, default_data_collator
 
 from metalang.building import build_corpus, domain_build
 from metalang.domains.copying import Identity
+from metalang.errors import MismatchError
 from metalang.mixing import Plan, Source, Stage
 from metalang.text.sources import TextSource
 from metalang.text.tokenizer import load_tokenizer
@@ -22,6 +23,7 @@ from metalang.training.evaluation.stopping import EarlyStopping
 from metalang.training.flags import ModelArguments, RunArguments
 from metalang.training.model import build_model
 from metalang.training.objectives.causal import Causal
+from metalang.training.probe import Probe
 from metalang.training.trainer import MetalangTrainer
 
 
@@ -143,6 +145,24 @@ def test_init_from_a_run_that_ended_with_its_best_weights_gives_these(data, tmp_
         assert tokens_before(str(run))["tokens_seen"] == tokens
     shutil.rmtree(run / "checkpoint-4")
     assert read_earlier(str(run)).origin == f"float32 weights of {run}"
+
+
+def test_a_checkpoint_holds_the_logits_of_its_first_positions_and_wants_each_of_them(data, tmp_path):
+    trainer = _trainer(data, tmp_path / "run", max_steps=2, save_steps=2, eval_steps=2)
+    trainer.train()
+    checkpoint = tmp_path / "run/checkpoint-2"
+    stored = load_file(checkpoint / "probe.safetensors")
+    model = trainer.model.eval()
+    with torch.no_grad():
+        logits = model(input_ids=stored["input_ids"]).logits
+    assert stored["logits"].shape == (8, 768) and torch.allclose(stored["logits"], logits[0, :8], atol=1e-6)
+    probe = Probe.of(checkpoint)
+    probe.require(trainer.answers_of(probe.inputs), checkpoint)
+    unread = next(token for token in range(768) if token not in stored["labels"])
+    with torch.no_grad():
+        model.get_output_embeddings().weight[unread] += 1e-3
+    with pytest.raises(MismatchError, match=r"its logits are off by \d\.\de-0\d of their norm"):
+        probe.require(trainer.answers_of(probe.inputs), checkpoint)
 
 
 def test_a_run_that_saves_its_best_alone_has_a_checkpoint_where_it_is_stopped(data, tmp_path):

@@ -20,7 +20,7 @@ from metalang.training.callbacks.own_flags import OwnFlags
 from metalang.training.checkpoints import checkpoint_folder, steps
 from metalang.training.elastic import fit_engine
 from metalang.training.manifest import fault_of, publish, remove, write_manifest
-from metalang.training.probe import Probe, ProbeCheck
+from metalang.training.probe import Probe, ProbeCheck, first_positions
 from metalang.training.ranks import wait_for_all
 
 logger = logging.getLogger(__name__)
@@ -32,7 +32,7 @@ _WRITERS = re.compile(r"PytorchStreamWriter|inline_container|unexpected pos")  #
 class CheckedSaves(Trainer):
     """Saves as the Trainer does, in `OUTPUT_DIR/checkpoint.partial`; what is called `checkpoint-STEP` is complete.
 
-    A checkpoint also holds what `leave_counts` writes and a probe: a few windows and their losses.
+    A checkpoint also holds what `leave_counts` writes and a probe: a few windows, their losses and logits.
     """
 
     _aside: Path | None = None  # while a checkpoint is written
@@ -43,12 +43,12 @@ class CheckedSaves(Trainer):
         self._probe = Probe()
 
     def protect(self, unchanged: Callable[[int], dict[str, Any]], checkpoint: Path | None) -> None:
-        """Has checkpoints name `unchanged` of their step, and a run that goes on give the losses of `checkpoint`."""
+        """Has checkpoints name `unchanged` of their step, and a run that goes on give the answers of `checkpoint`."""
         self._unchanged = unchanged
         if checkpoint:
             self._probe = Probe.of(checkpoint)
             self.add_callback(OwnFlags(checkpoint))
-            self.add_callback(ProbeCheck(self._probe, checkpoint, self.losses_of))
+            self.add_callback(ProbeCheck(self._probe, checkpoint, self.answers_of))
 
     def training_step(self, model: nn.Module, inputs: dict[str, Any], *arguments: Any, **named: Any) -> torch.Tensor:
         """A step of the Trainer; the first windows that are trained on are kept for the probe."""
@@ -56,15 +56,20 @@ class CheckedSaves(Trainer):
         return super().training_step(model, inputs, *arguments, **named)
 
     @torch.compiler.set_stance("force_eager")  # the bits of what is compiled differ from run to run
-    def losses_of(self, inputs: dict[str, torch.Tensor]) -> torch.Tensor:
-        """Summed losses of windows under the model as it is, (n,) float32, RNGs untouched. All ranks call it."""
+    def answers_of(self, inputs: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+        """What a probe holds of the model as it is (`probe`), RNGs untouched. All ranks call it."""
         model = self.model_wrapped
         with torch.random.fork_rng([self.args.device] if self.args.device.type == "cuda" else []):
             torch.manual_seed(0)
             model.eval()
             _, losses, _ = self.prediction_step(model, dict(inputs), prediction_loss_only=False)
+            logits = self.logits_of(model, first_positions(inputs))[0]
             model.train()
-        return losses.float().cpu()
+        return {name: value.float().cpu() for name, value in (("losses", losses), ("logits", logits))}
+
+    def logits_of(self, model: nn.Module, inputs: dict[str, torch.Tensor]) -> torch.Tensor:
+        """Logits of windows, (n, L, V)."""
+        raise NotImplementedError
 
     def leave_counts(self, folder: Path, step: int) -> None:
         """What else is written into a checkpoint. All ranks call it."""
@@ -113,9 +118,9 @@ class CheckedSaves(Trainer):
         if self.state.global_step == 0:
             windows = range(min(len(self.train_dataset), self.args.train_batch_size))
             self._probe.take(self.data_collator([self.train_dataset[window] for window in windows]))
-        losses = self.losses_of(self._probe.inputs)
+        answers = self.answers_of(self._probe.inputs)
         if self.is_world_process_zero():
-            self._probe.write(unfinished, losses)
+            self._probe.write(unfinished, answers)
 
 
 def _drop_old(output_dir: Path, limit: int | None, *, best: str | None) -> None:

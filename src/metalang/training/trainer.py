@@ -167,6 +167,12 @@ class MetalangTrainer(GuardedTrainer, CheckedSaves):
             losses = self.token_loss(model, *self._objective.prepare(inputs, step=None))
         return None, losses.each.sum(dim=1), (inputs["labels"] != IGNORED).sum(dim=1)
 
+    def logits_of(self, model: nn.Module, inputs: dict[str, Any]) -> torch.Tensor:
+        """Logits of windows, (n, L, V), as they are read in an evaluation."""
+        batch, _ = self._objective.prepare(self._prepare_inputs(inputs), step=None)
+        with torch.no_grad(), self.compute_loss_context_manager():
+            return model(**batch).logits
+
     def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
         """Logs, with `tokens_seen` and the counts of sources; beside a training loss those of sources and the speed."""
         logs["tokens_seen"] = self._tokens_seen(self.state)
