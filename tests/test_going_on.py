@@ -1,7 +1,9 @@
 """What a run that goes on, or stops, does by its own flags: one process, without a launcher."""
 
 import json
+import os
 import shutil
+import signal
 
 import psutil
 import pytest
@@ -12,11 +14,13 @@ from transformers import TrainerCallback, default_data_collator
 from metalang.building import build_corpus, domain_build
 from metalang.domains.copying import Identity
 from metalang.errors import MismatchError
-from metalang.mixing import Plan, Source, Stage
+from metalang.mixing import Plan, Reading, Source, Stage
 from metalang.text.sources import TextSource
 from metalang.text.tokenizer import load_tokenizer
 from metalang.text.train_tokenizer import train_tokenizer
 from metalang.training.callbacks.saves import HardStop
+from metalang.training.callbacks.stop import StopTogether
+from metalang.training.counts import SourceCounts
 from metalang.training.dataset import EvaluationDataset, PlanDataset
 from metalang.training.earlier import read_earlier, tokens_before
 from metalang.training.evaluation.stopping import EarlyStopping
@@ -24,6 +28,7 @@ from metalang.training.flags import ModelArguments, RunArguments
 from metalang.training.model import build_model
 from metalang.training.objectives.causal import Causal
 from metalang.training.probe import Probe
+from metalang.training.stopping import listening
 from metalang.training.trainer import MetalangTrainer
 
 
@@ -49,15 +54,25 @@ def _trainer(data, output, *, max_steps=6, **flags):
         disable_tqdm=True, eval_strategy="steps", metric_for_best_model="loss", **flags,
     )  # fmt: skip
     model = ModelArguments(str(architecture), tokenizer_name="t", num_meta_lang_tokens=82, random_initialize=True)
+    plan = Plan([source], [Stage((1,))], length=32, seed=42)
     return MetalangTrainer(
         objective=Causal(),
         tokens_per_step=64,
+        counts=SourceCounts(Reading(plan, tokenizer.id_space, "t", 2, max_steps), None),
         model=build_model(model, tokenizer, seed=1, max_length=32),
         args=run,
-        train_dataset=PlanDataset(Plan([source], [Stage((1,))], length=32, seed=42), 2 * max_steps),
+        train_dataset=PlanDataset(plan, 2 * max_steps),
         eval_dataset={"identity": EvaluationDataset(source, length=32)},
         data_collator=default_data_collator,
     )
+
+
+class _Asks(TrainerCallback):
+    """Asks this process to stop behind the fourth step, by a signal: the run stops behind the sixth."""
+
+    def on_step_end(self, args, state, control, **kwargs):
+        if state.global_step == 4:
+            os.kill(os.getpid(), signal.SIGUSR1)
 
 
 class _SignalToReaders(TrainerCallback):
@@ -165,6 +180,27 @@ def test_a_checkpoint_holds_the_logits_of_its_first_positions_and_wants_each_of_
         probe.require(trainer.answers_of(probe.inputs), checkpoint)
 
 
+def test_a_run_that_a_signal_stops_between_two_logs_goes_on_with_what_was_summed_for_the_next(data, tmp_path):
+    flags = {"learning_rate": 1e-3, "logging_steps": 4, "save_steps": 8, "eval_steps": 100, "max_steps": 8}
+    whole = _trainer(data, tmp_path / "whole", **flags)
+    whole.train()
+    stopped = _trainer(data, tmp_path / "run", **flags)
+    stopped.add_callback(StopTogether(stopped.leave_log_open))
+    stopped.add_callback(_Asks())
+    with listening({}):
+        stopped.train()
+    assert _saved(tmp_path / "run") == [6] and _steps(stopped, "loss") == [4]
+    checkpoint = tmp_path / "run/checkpoint-6"
+    resumed = _trainer(data, tmp_path / "run", **flags)
+    resumed.protect(lambda step: {}, checkpoint)
+    resumed.train(resume_from_checkpoint=str(checkpoint))
+    kept = ("step", "loss", "loss_identity", "learning_rate", "tokens_seen")
+    rows = [
+        [{key: row[key] for key in kept} for row in run.state.log_history if "loss" in row] for run in (whole, resumed)
+    ]
+    assert rows[0] == rows[1] and [row["step"] for row in rows[0]] == [4, 8]
+
+
 def test_a_run_that_saves_its_best_alone_has_a_checkpoint_where_it_is_stopped(data, tmp_path):
     trainer = _trainer(data, tmp_path / "run", learning_rate=9.0, save_strategy="best", eval_steps=1)
     trainer.add_callback(HardStop(3))
@@ -175,7 +211,7 @@ def test_a_run_that_saves_its_best_alone_has_a_checkpoint_where_it_is_stopped(da
 
 def test_a_signal_to_every_process_leaves_the_readers_of_data_to_their_rank(data, tmp_path):
     trainer = _trainer(data, tmp_path / "run", max_steps=20, eval_steps=10, dataloader_num_workers=1)
-    signal = _SignalToReaders()
-    trainer.add_callback(signal)
+    sent = _SignalToReaders()
+    trainer.add_callback(sent)
     trainer.train()
-    assert signal.count == 1 and trainer.state.global_step == 20
+    assert sent.count == 1 and trainer.state.global_step == 20

@@ -29,10 +29,15 @@ class GuardedTrainer(Trainer):
         super().__init__(**arguments)
         self._health = Health(HealthArguments()) if health is None else health
         self._guard = OptimizerGuard()
+        self._is_log_left_open = False
         self._step_loss: torch.Tensor | None = None
         self._pending: list[tuple[int, torch.Tensor, Any, Any]] = []
         self.add_callback(self._health)
         self.add_callback(self._guard)
+
+    def leave_log_open(self) -> None:
+        """Has the next checkpoint, which the flags did not ask for, come without a log before it."""
+        self._is_log_left_open = True
 
     def training_step(self, model: nn.Module, inputs: dict[str, Any], *arguments: Any, **named: Any) -> torch.Tensor:
         """A step of the Trainer on a micro-batch, whose loss is added to that of the optimizer's step."""
@@ -59,7 +64,8 @@ class GuardedTrainer(Trainer):
         if self._step_loss is not None:
             self._pending.append((self.state.global_step, self._step_loss, *norms))
             self._step_loss = None
-        if self.control.should_save and self.args.logging_strategy == IntervalStrategy.STEPS:
+        is_asked_for = self.control.should_save and not self._is_log_left_open
+        if is_asked_for and self.args.logging_strategy == IntervalStrategy.STEPS:
             # What comes behind a checkpoint is logged alike by the run that goes on there.
             self.control.should_log = True
         is_bad = any(isinstance(norm, float) and not math.isfinite(norm) for norm in norms)

@@ -33,6 +33,16 @@ class LossParts:
             sums = losses.each.sum(dim=1, dtype=self._numbers.dtype)
             self._numbers.index_add_(1, sources, torch.stack((sums, counts.to(sums.dtype))))
 
+    @property
+    def sums(self) -> list[float]:
+        """What this rank has added since the last log."""
+        return [0.0] * 2 * (len(self._names) + 1) if self._numbers is None else self._numbers.flatten().tolist()
+
+    def take_up(self, sums: list[float], device: torch.device) -> None:
+        """Goes on with the `sums` of another process."""
+        dtype = torch.float32 if device.type == "mps" else torch.float64
+        self._numbers = torch.tensor(sums, dtype=dtype, device=device).view(2, -1)
+
     def take(self, reduce: Callable[[torch.Tensor], torch.Tensor]) -> dict[str, float]:
         """What a log bears. All ranks call it; `reduce` gives the sum over them."""
         if self._numbers is None:

@@ -86,7 +86,7 @@ def pretrain(settings: Settings) -> int:
     said = going.record(run.world_size)
     trainer.protect(lambda step: _lasting(data, settings, step) | said, checkpoint)
     writer = join_trackers(trainer, settings, record, step=step_of(checkpoint) if checkpoint else 0)
-    stop = StopTogether()
+    stop = StopTogether(trainer.leave_log_open)
     for callback in (TokenAxis(), *going.callbacks, *schedule_callbacks(settings.schedule, trainer), stop):
         trainer.add_callback(callback)
     for callback in _wanted(settings, trainer, sampler, writer):

@@ -23,6 +23,7 @@ from metalang.training.loss_parts import LossParts
 from metalang.training.objectives.contract import Objective
 from metalang.training.objectives.cross_entropy import IGNORED
 from metalang.training.objectives.token_loss import TokenLoss
+from metalang.training.open_log import OpenLog
 from metalang.training.saving import CheckedSaves
 from metalang.training.speed import Yardstick
 from metalang.training.stopping import reads_on
@@ -57,6 +58,8 @@ class MetalangTrainer(GuardedTrainer, CheckedSaves):
         self._objective = objective
         self.token_loss = TokenLoss(self.model, z_loss=z_loss)
         self._parts = LossParts(counts.names if counts else [], has_z_loss=z_loss > 0)
+        self._open_log = OpenLog(self, self._parts)
+        self.add_callback(self._open_log)
         self._tokens_per_step = tokens_per_step
         self._tokens_ahead = tokens_ahead
         self._counts = counts
@@ -194,6 +197,10 @@ class MetalangTrainer(GuardedTrainer, CheckedSaves):
             counts = self._counts.at(step, self._sum)
             if self.is_world_process_zero():
                 self._counts.write(folder, step, counts)
+
+    def _save_checkpoint(self, *arguments: Any, **named: Any) -> None:
+        self._open_log.keep(self.state)
+        super()._save_checkpoint(*arguments, **named)
 
     def _sum(self, numbers: torch.Tensor) -> torch.Tensor:
         return self.accelerator.reduce(numbers, reduction="sum")

@@ -1,5 +1,6 @@
 """All ranks stop at one step, with a checkpoint, when one of them is asked to."""
 
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -14,10 +15,12 @@ class StopTogether(TrainerCallback):
     """Shares, before the first step and behind each, whether a rank was asked; all read the answer behind the next
     step, so that none waits.
 
-    `step`: where the run was stopped; None for one that ran to its end.
+    `step`: where the run was stopped; None for one that ran to its end. `leave_log_open` is called before a checkpoint
+    that is there for the stop alone, so this callback comes behind those that ask for one.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, leave_log_open: Callable[[], None]) -> None:
+        self._leave_log_open = leave_log_open
         self.step: int | None = None
         self._shared: torch.Tensor | None = None
 
@@ -31,6 +34,8 @@ class StopTogether(TrainerCallback):
         stop = self._shared is not None and bool(self._shared.item())
         if stop and state.global_step < state.max_steps:
             self.step = state.global_step
+            if not control.should_save:  # the run that is not stopped would have no checkpoint here, and no log
+                self._leave_log_open()
             control.should_save = control.should_training_stop = True
             return
         self._share(args)
