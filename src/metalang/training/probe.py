@@ -1,8 +1,8 @@
 """A few windows whose losses and logits a checkpoint holds, and which a run that goes on from it has to give again.
 
 `probe.safetensors`: what the model reads of them, (n, L) each; `losses`, (n,) float32, sums over a window; `logits`,
-(8, V) float32, at the first positions of the first window, where it is read no further; its metadata names what they
-were computed on. They do not depend on the step, the data's order or the number of windows a step.
+(8, V) float32, at the first positions of the first window, read no further (fewer of a shorter one). Its metadata names
+what they were computed on. They do not depend on the step, the data's order or the number of windows a step.
 """
 
 import logging

@@ -37,7 +37,6 @@ def listening(environment: Mapping[str, str]) -> Iterator[None]:
 
     Behind it, no process that reads for this one is left.
     """
-    _asked.clear()
     previous = {number: signal.signal(number, _ask) for number in _SIGNALS}
     if "RANK" in environment:
         _follow_launchers()
@@ -46,6 +45,7 @@ def listening(environment: Mapping[str, str]) -> Iterator[None]:
     finally:
         for number, handler in previous.items():
             signal.signal(number, handler)
+        _asked.clear()
         _end_readers()
 
 
