@@ -39,6 +39,12 @@ def test_a_command_that_is_asked_to_stop_before_it_has_ranks_gives_85():
     assert running.wait(timeout=60) == 85
 
 
+@pytest.mark.parametrize("flag", ["--output_dir={}", "--output-dir={}", "--log_dir={}"])
+def test_the_folder_of_a_run_is_known_in_every_form_of_its_flag(tmp_path, flag):
+    stopping = ("bash", "-c", f"echo '{{}}' > {tmp_path}/stopped.json; exit 1", "run", flag.format(tmp_path))
+    assert _supervised(*stopping).wait(timeout=60) == 85
+
+
 def test_what_a_command_leaves_behind_is_ended():
     running = _supervised("bash", "-c", "setsid sleep 1000 & echo $!")
     left = int(running.stdout.readline())

@@ -22,7 +22,7 @@ from metalang.training.stopping import listening
 
 def main() -> None:
     with reported("pretrain", rank=int(os.environ.get("RANK", "0"))), told_of_lost_ranks(), listening(os.environ):
-        prepare_environment(os.environ, [*sys.argv[1:], *file_flags(sys.argv[1:])])
+        prepare_environment(os.environ, [*file_flags(sys.argv[1:]), *sys.argv[1:]])
         from metalang.training.config import parse_arguments
         from metalang.training.run import pretrain
 

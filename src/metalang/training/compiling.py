@@ -1,10 +1,30 @@
-"""What torch.compile says where it fails, in one line."""
+"""torch.compile: what --torch_compile may be asked for, and what it says where it fails, in one line."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+import torch
+from accelerate.utils import DynamoBackend
+from transformers import TrainingArguments
+
 from metalang.errors import ConfigError
+from metalang.specs import nearest
 from metalang.text.names import first_line
+
+
+def check_compiler(run: TrainingArguments) -> None:
+    """Raises ConfigError for a backend or a mode that torch's compiler, or accelerate, does not know."""
+    if not run.torch_compile:
+        return
+    from torch._inductor import list_mode_options  # half a second
+
+    both = set(torch.compiler.list_backends(exclude_tags=())) & {each.value.lower() for each in DynamoBackend}
+    for flag, name, known in (
+        ("torch_compile_backend", run.torch_compile_backend, both),
+        ("torch_compile_mode", run.torch_compile_mode, set(list_mode_options())),
+    ):
+        if name is not None and name not in known:
+            raise ConfigError(f"--{flag} {name} is none of the compiler's; {nearest(name, sorted(known))}")
 
 
 @contextmanager

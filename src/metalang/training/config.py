@@ -3,14 +3,14 @@
 import re
 from argparse import ArgumentDefaultsHelpFormatter, RawDescriptionHelpFormatter
 from dataclasses import asdict, dataclass, fields
-from difflib import get_close_matches
 from typing import Any, get_type_hints
 
-from transformers import HfArgumentParser
 from transformers.trainer_utils import IntervalStrategy
 
 from metalang.errors import ConfigError
 from metalang.training.attention import check_place
+from metalang.training.compiling import check_compiler
+from metalang.training.flag_parser import FlagParser
 from metalang.training.flags import (
     DataArguments,
     DryRunArguments,
@@ -58,19 +58,17 @@ class Settings:
 
 
 def parse_arguments(argv: list[str], description: str = "") -> Settings:
-    """The settings that command-line flags ask for. Raises ConfigError, or SystemExit(2) for a flag that is missing."""
+    """The settings that command-line flags ask for. Raises ConfigError."""
     kinds = tuple(get_type_hints(Settings).values())
-    parser = HfArgumentParser(
+    parser = FlagParser(
         kinds,
         usage="deepspeed [--include localhost:0-7] train/pretrain.py FLAGS",
         description=description,
         formatter_class=_HelpFormatter,
         allow_abbrev=False,
     )
-    argv = with_file(argv, [flag.name for kind in kinds for flag in fields(kind)])
-    unknown = parser.parse_known_args(argv)[1]
-    if unknown:
-        raise ConfigError(_unknown(unknown[0], [f"--{flag.name}" for kind in kinds for flag in fields(kind)]))
+    argv = with_file(argv, [flag.name for kind in kinds for flag in fields(kind)], parser.takes_several)
+    parser.require_known(argv)
     try:
         settings = Settings(*parser.parse_args_into_dataclasses(argv, look_for_args_file=False))
     except (ValueError, ImportError, RuntimeError) as error:
@@ -83,6 +81,7 @@ def parse_arguments(argv: list[str], description: str = "") -> Settings:
         settle(settings.schedule, settings.run)
     _require_fresh(settings)
     check_place(settings.model.attn_implementation, settings.run)
+    check_compiler(settings.run)
     require_effect(settings)
     return settings
 
@@ -145,14 +144,6 @@ def _require_one_reader(settings: Settings) -> None:
             f"--dataloader_num_workers {num_workers} would read and encode all of a stream {num_workers} times, and be "
             "no faster; give 1 to read ahead of the training, or 0"
         )
-
-
-def _unknown(word: str, known: list[str]) -> str:
-    flag = word.partition("=")[0]
-    if not flag.startswith("--"):
-        return f"{word!r} belongs to no flag; give flags as --max_steps 10000, a value with spaces in quotes"
-    matches = get_close_matches(flag, known, n=1)
-    return f"{flag} is no flag; {f'did you mean {matches[0]}?' if matches else '--help names them all'}"
 
 
 class _HelpFormatter(ArgumentDefaultsHelpFormatter, RawDescriptionHelpFormatter):

@@ -7,6 +7,7 @@ import re
 import sys
 import time
 import warnings
+from argparse import ArgumentParser
 from collections.abc import Iterator, Mapping, MutableMapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -16,6 +17,7 @@ from metalang.errors import ConfigError, MetalangError
 _STALE_SECONDS = 900
 _LOST = re.compile(r"gloo|NCCL|Connection closed by peer|Connection reset by peer|Timed out waiting")
 _PATIENCE_SECONDS = 8
+_NO = ("no", "false", "f", "n", "0")  # transformers 5.23: string_to_bool
 
 
 def prepare_environment(environment: MutableMapping[str, str], argv: Sequence[str] = ()) -> None:
@@ -27,7 +29,7 @@ def prepare_environment(environment: MutableMapping[str, str], argv: Sequence[st
     warnings.filterwarnings("ignore", category=FutureWarning, module="torch.distributed")  # DeepSpeed 0.19's own calls
     ranks = int(environment.get("LOCAL_SIZE", environment.get("LOCAL_WORLD_SIZE", "1")))
     environment.setdefault("OMP_NUM_THREADS", str(max(1, len(os.sched_getaffinity(0)) // ranks)))
-    if "--use_cpu" in argv and argv[argv.index("--use_cpu") + 1 :][:1] not in (["False"], ["false"]):
+    if is_asked_for("use_cpu", argv):
         environment.setdefault(
             "DS_ACCELERATOR", "cpu"
         )  # DeepSpeed 0.19 takes a GPU that it sees, whatever is asked for
@@ -40,6 +42,19 @@ def prepare_environment(environment: MutableMapping[str, str], argv: Sequence[st
                 f"{lock} is {age / 60:.0f} minutes old, left by a run that was killed while it compiled; every "
                 f"run would wait for it for ever. Make sure that no other run is compiling, then: rm {lock}"
             )
+
+
+def is_asked_for(name: str, argv: Sequence[str]) -> bool:
+    """Whether a command line sets a flag that is True or False, in any form that the parser of all flags takes.
+
+    >>> [is_asked_for("use_cpu", line.split()) for line in ("--use_cpu=True", "--use-cpu", "--use_cpu 0")]
+    [True, True, False]
+    """
+    parser = ArgumentParser(add_help=False, allow_abbrev=False)
+    parser.add_argument(
+        f"--{name}", f"--{name.replace('_', '-')}", nargs="?", const="True", default="False", dest="said"
+    )
+    return parser.parse_known_args(argv)[0].said.lower() not in _NO
 
 
 def _require_launcher(environment: Mapping[str, str], argv: Sequence[str]) -> None:

@@ -41,6 +41,7 @@ NAMES = {
 """Names of flags in files of other programs, with their section, and ours."""
 
 _OF_JSON = ("lr_scheduler_kwargs", "accelerator_config", "gradient_checkpointing_kwargs", "fsdp_config")
+_OF_NAMES = ("importance_ranges",)
 _PASSED_OVER = {"data.test_path": "a test set is for when the training is over"}
 _IMPLIED = {
     "data.train_path": ("--data_ratios", "1"),
@@ -50,15 +51,18 @@ _CONFIG = "--config"
 _LOG_DIR = ("--log_dir", "--log-dir")
 
 
-def with_file(argv: Sequence[str], known: Collection[str]) -> list[str]:
+def with_file(argv: Sequence[str], known: Collection[str], several: Collection[str] | None = None) -> list[str]:
     """A command line with the flags of its --config before its own, which therefore win.
 
-    Raises ConfigError for a key that is none of the `known` flags, with the nearest.
+    Raises ConfigError for a key that is none of the `known` flags, with the nearest, and for several values of a flag
+    that is none of `several` (None: whatever the flag).
     """
-    return [*file_flags(argv, known), *map(_our_name, argv)]
+    return [*file_flags(argv, known, several), *map(_our_name, argv)]
 
 
-def file_flags(argv: Sequence[str], known: Collection[str] | None = None) -> list[str]:
+def file_flags(
+    argv: Sequence[str], known: Collection[str] | None = None, several: Collection[str] | None = None
+) -> list[str]:
     """The flags of the file that --config names on a command line, none without it. `known` None: any key is taken."""
     path = _path(argv)
     if path is None:
@@ -78,6 +82,8 @@ def file_flags(argv: Sequence[str], known: Collection[str] | None = None) -> lis
             raise ConfigError(f"{path} has the key {key!r}, and a file of flags cannot name another one; leave it out")
         if known is not None and flag not in known:
             raise ConfigError(f"{path} has the key {key!r}, which is no flag; {_hint(key, known)}")
+        if fault := _fault(flag, value, several):
+            raise ConfigError(f"{path} says {key}: {value}, and {fault}")
         if flag in given:
             raise ConfigError(f"{path} says --{flag} twice, as {given[flag]!r} and as {key!r}; keep one")
         given[flag] = key
@@ -111,15 +117,48 @@ def _our_name(word: str) -> str:
 def _entries(content: dict[str, Any]) -> Iterator[tuple[str, Any]]:
     """(key, value), the key of a section with its section."""
     for key, value in content.items():
-        if isinstance(value, dict) and key not in _OF_JSON:
+        if isinstance(value, dict) and key not in (*_OF_JSON, *_OF_NAMES):
             yield from ((f"{key}.{inner}", each) for inner, each in value.items())
         else:
             yield str(key), value
 
 
+def _fault(flag: str, value: Any, several: Collection[str] | None) -> str | None:
+    """What is wrong with the shape of a value, and what would be right; None where nothing is.
+
+    >>> _fault("max_steps", [3, 4], ["data_paths"])
+    '--max_steps takes one value; write one'
+    >>> _fault("data_paths", [["a", "b"]], ["data_paths"])
+    '--data_paths takes values side by side; write them as [a, b]'
+    """
+    if flag in _OF_JSON and isinstance(value, dict):
+        return None if _is_json(value) else f"--{flag} takes what JSON can say; write numbers, texts and lists"
+    if not isinstance(value, list | dict):
+        return None
+    if several is not None and flag not in several:
+        return f"--{flag} takes one value; write one"
+    parts = list(value.values()) if isinstance(value, dict) else value
+    inner = [
+        each for part in parts for each in (part if isinstance(value, dict) and isinstance(part, list) else [part])
+    ]
+    if any(each is None or isinstance(each, list | dict) for each in inner):
+        return f"--{flag} takes values side by side; write them as [a, b]"
+    return None
+
+
+def _is_json(value: Any) -> bool:
+    try:
+        json.dumps(value)
+    except TypeError:  # a date, or a set: YAML has more words than JSON
+        return False
+    return True
+
+
 def _hint(key: str, known: Collection[str]) -> str:
     """The nearest key: a flag, or a known name of the same section."""
     section, _, name = key.rpartition(".")
+    if section in known and section != "curriculum":  # the one flag that is a section too
+        return f"--{section} takes a value, no keys"
     of_section = [each.rpartition(".")[2] for each in NAMES if each.rpartition(".")[0] == section]
     hint = nearest(name, [*known, *of_section])
     return hint if hint.startswith("did you") else "train/pretrain.py --help names them all"
@@ -132,7 +171,11 @@ def _words(flag: str, value: Any) -> list[str]:
     (['True'], ['a', 'b'], ['{"num_cycles": 2}'])
     >>> _words("importance_ranges", {"easy": [0.0, 0.4]})
     ['easy=0.0-0.4']
+    >>> _words("save_strategy", False)
+    ['no']
     """
+    if value is False and flag.endswith("_strategy"):
+        return ["no"]  # which YAML reads as False
     if isinstance(value, dict) and flag in _OF_JSON:
         return [json.dumps(value)]
     if isinstance(value, dict):

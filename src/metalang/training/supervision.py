@@ -24,7 +24,7 @@ _PATIENCE_SECONDS = 10
 def supervise(command: list[str]) -> int:
     """The exit code of a command, once no process that came of it is left."""
     parser = ArgumentParser(allow_abbrev=False)
-    parser.add_argument("--output_dir", type=Path)
+    parser.add_argument("--output_dir", "--output-dir", "--log_dir", "--log-dir", type=Path)
     output_dir = parser.parse_known_args(command)[0].output_dir
     stopped = output_dir and output_dir / STOPPED_FILE
     if stopped:

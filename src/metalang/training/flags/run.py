@@ -8,7 +8,7 @@ import deepspeed
 import torch
 from deepspeed.accelerator import get_accelerator
 from transformers import TrainingArguments
-from transformers.trainer_utils import SaveStrategy
+from transformers.trainer_utils import IntervalStrategy, SaveStrategy
 from transformers.training_args import OptimizerNames
 
 from metalang.errors import ConfigError
@@ -19,6 +19,7 @@ from metalang.training.ranks import forget_shared_buffers
 from metalang.training.trackers import require_trackers
 
 _MAX_SEED = 2**32 - 1  # numpy's
+_MAX_STEPS = 10**12  # windows are numbered in 64 bits
 
 
 @dataclass
@@ -108,15 +109,21 @@ class RunArguments(TrainingArguments):
     def _check_sizes(self) -> None:
         if self.max_steps < 1 and not 0 < self.num_train_epochs < math.inf:
             raise ConfigError("--max_steps is needed: the length of the run in optimizer steps, such as 10000")
+        if self.max_steps > _MAX_STEPS:
+            raise ConfigError(f"--max_steps {self.max_steps} is no length of a run; give at most {_MAX_STEPS:,}")
         for flag, count in (
             ("per_device_train_batch_size", self.per_device_train_batch_size),
             ("per_device_eval_batch_size", self.per_device_eval_batch_size),
             ("gradient_accumulation_steps", self.gradient_accumulation_steps),
+            ("eval_accumulation_steps", self.eval_accumulation_steps),
+            ("dataloader_prefetch_factor", self.dataloader_prefetch_factor),
+            ("ddp_timeout", self.ddp_timeout),
         ):
-            if count < 1:
+            if count is not None and count < 1:
                 raise ConfigError(f"--{flag} {count} is no count; give 1 or more, such as 8")
-        for flag, steps in (("logging_steps", self.logging_steps), ("save_steps", self.save_steps)):
-            if not 0 < steps < math.inf:
+        for flag in ("logging_steps", "save_steps", "eval_steps"):
+            steps = getattr(self, flag)
+            if steps is not None and not 0 < steps < math.inf:
                 raise ConfigError(f"--{flag} {steps:g} is no interval; give 1 or more, such as 100")
         if self.warmup_steps < 0:
             raise ConfigError(
@@ -124,6 +131,10 @@ class RunArguments(TrainingArguments):
             )
         if self.dataloader_num_workers < 0:
             raise ConfigError(f"--dataloader_num_workers {self.dataloader_num_workers} is no count; give 0 or more")
+        if self.dataloader_persistent_workers and not self.dataloader_num_workers:
+            raise ConfigError(
+                "--dataloader_persistent_workers True needs --dataloader_num_workers 1 or more; leave it out without"
+            )
         if self.fsdp:
             raise ConfigError(
                 "--fsdp shares weights out in another way than --deepspeed, which is used here; leave it out"
@@ -162,6 +173,13 @@ class RunArguments(TrainingArguments):
             raise ConfigError(
                 f"--save_total_limit {self.save_total_limit} would leave no complete checkpoint between two saves; "
                 "give 2 or more, or leave it out to keep all"
+            )
+        saved, evaluated = SaveStrategy(self.save_strategy), IntervalStrategy(self.eval_strategy)
+        if self.load_best_model_at_end and saved not in (SaveStrategy.BEST, evaluated.value):
+            raise ConfigError(
+                f"--load_best_model_at_end True with --eval_strategy {evaluated.value} and --save_strategy "
+                f"{saved.value}: the best evaluation would have no checkpoint; give steps for both, or "
+                "--save_strategy best"
             )
         if self.metric_for_best_model is None and self.save_strategy in ("best", SaveStrategy.BEST):
             self.metric_for_best_model = "loss"
