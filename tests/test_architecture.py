@@ -12,7 +12,7 @@ PACKAGE = ROOT / "src" / "metalang"
 FLOORS = {
     "errors": 1, "digests": 1, "seeds": 1, "files": 1, "kernels": 1, "slot_ranges": 1, "tables": 1,
     "workers": 1, "colors": 1,
-    "sizes": 2, "specs": 2, "ids": 2, "text": 2, "tracked": 2,
+    "sizes": 2, "specs": 2, "ids": 2, "text": 2, "tracked": 2, "run_record": 2,
     "domains": 3, "corpus": 3, "mixing": 3,
     "building": 4, "training": 4, "comparison": 4,
 }  # fmt: skip

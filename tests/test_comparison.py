@@ -17,7 +17,7 @@ from metalang.comparison.curves import Curve, mean_curve
 from metalang.comparison.groups import differences, grouped
 from metalang.comparison.measures import saved, sign_test
 from metalang.comparison.runs import read_runs
-from metalang.errors import ConfigError
+from metalang.errors import ConfigError, CorpusError
 
 ROOT = Path(__file__).parents[1]
 CHROMIUM = shutil.which("chromium") or shutil.which("google-chrome")
@@ -253,11 +253,45 @@ def test_what_cannot_be_compared_is_one_line(runs, monkeypatch, places, more, me
     _run(runs / "code", (4.0, 3.0, 2.5), evaluated="eval_code_loss", learning_rate=1.0)
     shutil.copytree(runs / "base/seed-0", runs / "copy")
     (runs / "begun").mkdir()
-    (runs / "begun/run.json").write_text("{}")
+    (runs / "begun/run.json").write_text('{"run": {}}')
     with pytest.raises(ConfigError) as caught:
         compare(places, **{"baseline": "base", "output_dir": "out", **more})
     assert message in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("content", "fault"),
+    [
+        ("[1]", "it is no object"),
+        ('"a"', "it is no object"),
+        ("{}", "it has no run"),
+        ('{"run": [1]}', "its run is no object"),
+        ('{"run": {}, "corpora": 3}', "its corpora is no object"),
+        ('{"run": {"seed": 1', "it is no JSON"),
+        ("", "it is no JSON"),
+    ],
+)
+def test_a_damaged_run_json_is_named_with_what_to_do(runs, content, fault):
+    path = runs / "base/seed-0/run.json"
+    path.write_text(content)
+    with pytest.raises(CorpusError) as caught:
+        compare([str(runs / "base")], baseline=str(runs / "base"), output_dir=str(runs / "out"))
+    advice = "put back the file that the run wrote, train the run again, or give another folder"
+    assert str(caught.value) == f"{path} is damaged: {fault}; {advice}"
+    assert not (runs / "out").exists()
+
+
+@pytest.mark.parametrize(
+    "content", ["[]", "{}", '{"global_step": 2, "log_history": {}}', '{"global_step": 2, "log_history": [{"loss": 1}]}']
+)
+def test_a_damaged_trainer_state_is_named_with_what_to_do(runs, content):
+    path = runs / "base/seed-0/trainer_state.json"
+    path.write_text(content)
+    with pytest.raises(CorpusError) as caught:
+        read_runs([str(runs / "base")])
+    assert str(caught.value).startswith(f"{path} is damaged (")
+    assert str(caught.value).endswith("); train the run again, or give another folder")
 
 
 def test_the_command_writes_the_page_and_says_where(runs, tmp_path):

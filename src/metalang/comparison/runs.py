@@ -6,9 +6,13 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from pydantic import BaseModel
+
 from metalang.comparison.tracked_runs import TrackedRun, files_of, offline_runs, online_run
-from metalang.errors import ConfigError
+from metalang.errors import ConfigError, CorpusError
 from metalang.files import read_json
+from metalang.run_record import read_record
+from metalang.specs import faults_of
 
 FORMS = (
     "the --output_dir of a run, a folder of such folders, a folder or .wandb file that wandb left, or "
@@ -127,9 +131,9 @@ def _natural(name: str) -> list[Any]:
 
 
 def _from_folder(folder: Path, name: str) -> Run:
-    asked = read_json(folder / "run.json")
+    asked = read_record(folder)
     states = [folder / _STATE, *sorted(folder.glob(f"checkpoint-*/{_STATE}"), key=lambda path: _natural(str(path)))]
-    found = [read_json(path) for path in states if path.is_file()]
+    found = [_state(path) for path in states if path.is_file()]
     if not found:
         raise ConfigError(f"the run {folder} has neither ended nor saved a checkpoint yet; compare it when it has")
     newest = max(found, key=lambda state: state["global_step"])
@@ -149,6 +153,25 @@ def _made_of(record: dict[str, Any]) -> dict[str, Any]:
     """What run.json, or the config of a tracker, says that a run was made of."""
     tokenizer = record.get("tokenizer") or record.get("plan", {}).get("ids", {}).get("tokenizer")
     return {key: record.get(key, {}) for key in _MADE_OF} | {"tokenizer": tokenizer}
+
+
+class _Step(BaseModel):
+    step: int
+
+
+class _State(BaseModel):
+    """What is read of a trainer_state.json; a log has other keys beside its step."""
+
+    global_step: int
+    log_history: list[_Step]
+
+
+def _state(path: Path) -> dict[str, Any]:
+    """What the Trainer knew at its last step. Raises CorpusError where the file is damaged."""
+    state = read_json(path)
+    if faults := faults_of(_State, state):
+        raise CorpusError(f"{path} is damaged ({faults[0]}); train the run again, or give another folder")
+    return state
 
 
 def _by_step(logs: Sequence[dict[str, Any]]) -> tuple[dict[str, Any], ...]:

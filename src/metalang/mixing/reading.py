@@ -23,8 +23,8 @@ from metalang.mixing.skips import SkippedDocument, SkippedSteps, continued, pars
 from metalang.mixing.sources import Source
 from metalang.mixing.step_sizes import StepSizes, read_step_sizes
 from metalang.mixing.stream import Stream
+from metalang.run_record import RUN_FILE
 
-RUN_FILE = "run.json"
 _KEYS = ("max_length", "seed", "windows_per_step", "num_steps", "ids", "tokenizer", "sources", "stages", "skipped")
 
 

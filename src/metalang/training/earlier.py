@@ -12,6 +12,7 @@ from transformers import AutoConfig, AutoModelForCausalLM, AutoModelForSeq2SeqLM
 from metalang.errors import ConfigError
 from metalang.files import read_json, sha256_of
 from metalang.ids import IdSpace
+from metalang.run_record import read_record
 from metalang.text.tokenizer import load_tokenizer
 from metalang.training.checkpoints import (
     RUN_FILE,
@@ -83,13 +84,13 @@ def tokens_before(name: str) -> dict[str, int]:
     if run is None or not states:
         return dict.fromkeys(known, 0)
     logs = [log for state in states for log in read_json(state)["log_history"]]
-    earlier = read_json(run / RUN_FILE).get("before", {})
+    earlier = read_record(run).get("before", {})
     return {key: max((log.get(key, 0) for log in logs), default=0) + earlier.get(key, 0) for key in known}
 
 
 def tokens_before_branch(checkpoint: str) -> dict[str, int]:
     """What `tokens_before` gave the run that --branch_from leaves: those of its own steps are in the branch's logs."""
-    return read_json(Path(checkpoint).expanduser().parent / RUN_FILE).get("before", {})
+    return read_record(Path(checkpoint).expanduser().parent).get("before", {})
 
 
 def _place(name: str) -> str:

@@ -29,8 +29,8 @@ from transformers.integrations.deepspeed import HfTrainerDeepSpeedConfig
 
 from metalang.errors import ConfigError, MismatchError
 from metalang.files import ASIDE, publish_as, read_json, room_in, sha256_of, written
-from metalang.mixing.reading import RUN_FILE
 from metalang.mixing.step_sizes import StepSizes, read_step_sizes
+from metalang.run_record import read_record
 from metalang.training.callbacks.randomness import FreshRandomness
 from metalang.training.callbacks.universal import UniversalOnce
 from metalang.training.callbacks.zero3_groups import OwnGroups
@@ -114,7 +114,7 @@ def fitting_accumulation(windows: int, *, batch: int, ranks: int) -> int:
 def _keep_batch(run: RunArguments, checkpoint: Path, windows: int) -> str:
     """Sets the accumulation, unless another one is asked for than when the run was begun; gives a line that says so."""
     asked = run.gradient_accumulation_steps
-    if asked != read_json(checkpoint.parent / RUN_FILE)["run"]["gradient_accumulation_steps"]:
+    if asked != read_record(checkpoint.parent)["run"].get("gradient_accumulation_steps"):
         raise MismatchError(
             f"a step of this run reads {windows} windows, and --per_device_train_batch_size "
             f"{run.per_device_train_batch_size} x --gradient_accumulation_steps {asked} x {run.world_size} ranks are "

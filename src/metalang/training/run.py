@@ -9,7 +9,8 @@ from typing import Any
 from torch.utils.data import Subset
 from transformers import PreTrainedModel, TrainerCallback, default_data_collator
 
-from metalang.files import read_json, write_json
+from metalang.files import write_json
+from metalang.run_record import read_record
 from metalang.text.tokenizer import TextTokenizer, load_tokenizer
 from metalang.training.architectures import feed
 from metalang.training.before_steps import stops_before_its_steps
@@ -172,7 +173,7 @@ def _leave_settings(settings: Settings, data: Feed, asked: dict[str, Any], *, go
         return {}
     path.with_name(STOPPED_FILE).unlink(missing_ok=True)
     plan = {"plan": data.reading.record()} if data.reading else {}
-    earlier = {"run_id": secrets.token_hex(4)} | (read_json(path) if path.exists() else {})
+    earlier = {"run_id": secrets.token_hex(4)} | (read_record(path.parent) if path.exists() else {})
     if goes_on:
         record = earlier | plan
         write_json(path, record)

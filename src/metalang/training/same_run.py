@@ -13,7 +13,7 @@ from transformers import AutoConfig, PretrainedConfig, PreTrainedModel
 
 from metalang.errors import MismatchError
 from metalang.files import read_json
-from metalang.mixing.reading import RUN_FILE
+from metalang.run_record import read_record
 from metalang.training.config import Settings
 from metalang.training.flags import RunArguments
 
@@ -36,7 +36,7 @@ def require_same_run(checkpoint: Path, model: PreTrainedModel, settings: Setting
     the stages of a curriculum end.
     """
     kept, is_own = [("run", _OPTIMIZER)], checkpoint.parent == Path(settings.run.output_dir)
-    said, asked = read_json(checkpoint.parent / RUN_FILE), settings.record()
+    said, asked = read_record(checkpoint.parent), settings.record()
     if is_own:
         kept += [*_OBJECTIVE, *_SCHEDULE]
     changes = _changes(_fields(AutoConfig.from_pretrained(checkpoint)), _fields(model.config), "")
