@@ -31,7 +31,6 @@ from metalang.training.evaluation import Measures, measures_of, metric_names, re
 from metalang.training.evaluation.stopping import EarlyStopping
 from metalang.training.feed import Feed, continued
 from metalang.training.health import Health
-from metalang.training.local_trackers import join_trackers
 from metalang.training.model import build_model
 from metalang.training.objectives import objective_of
 from metalang.training.provenance import code_version, spec_hashes
@@ -43,8 +42,9 @@ from metalang.training.schedule import schedule_lines
 from metalang.training.speed import Yardstick, yardstick
 from metalang.training.start import first_weights
 from metalang.training.stopping import STOPPED_EXIT_CODE, STOPPED_FILE
-from metalang.training.tracking import TokenAxis, end_tracking, start_tracking
+from metalang.training.tensorboard_trackio import join_trackers
 from metalang.training.trainer import MetalangTrainer
+from metalang.training.wandb_run import TokenAxis, end_tracking, start_tracking
 
 logger = logging.getLogger(__name__)
 

@@ -11,8 +11,8 @@ from transformers import TrainerCallback
 from transformers.integrations import is_deepspeed_zero3_enabled
 
 from metalang.files import written
-from metalang.training.local_trackers import write_samples
 from metalang.training.sampling import Sample, Sampler
+from metalang.training.tensorboard_trackio import write_samples
 
 SAMPLES_FILE = "samples.jsonl"
 

@@ -14,9 +14,9 @@ from transformers.training_args import OptimizerNames
 from metalang.errors import ConfigError
 from metalang.training.deepspeed_json import check_deepspeed_json
 from metalang.training.flags.optimizer import require_optimizer
+from metalang.training.flags.report_to import require_trackers
 from metalang.training.flags.unfit import refuse_unfit
 from metalang.training.ranks import forget_shared_buffers
-from metalang.training.trackers import require_trackers
 
 _MAX_SEED = 2**32 - 1  # numpy's
 _MAX_STEPS = 10**12  # windows are numbered in 64 bits

@@ -1,4 +1,4 @@
-"""Trackers without questions: wandb offline where there is no API key, one run of it however often a run is resumed."""
+"""A run of wandb, without questions: offline where there is no API key, one however often a run of ours is resumed."""
 
 from pathlib import Path
 from typing import Any

@@ -8,7 +8,7 @@ from transformers import Trainer, TrainerCallback
 from transformers.integrations import TensorBoardCallback
 
 from metalang.training.config import Settings
-from metalang.training.tracking import config_of
+from metalang.training.wandb_run import config_of
 
 TENSORBOARD_FOLDER = "tensorboard"
 

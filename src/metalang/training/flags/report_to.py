@@ -1,4 +1,4 @@
-"""Which trackers a run may report to."""
+"""Flags: the trackers that --report_to may name."""
 
 from transformers.integrations.integration_utils import INTEGRATION_TO_CALLBACK, get_available_reporting_integrations
 

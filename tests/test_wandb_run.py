@@ -11,8 +11,8 @@ from transformers.integrations.integration_utils import get_available_reporting_
 from metalang.errors import ConfigError
 from metalang.tracked import read_records, read_wandb
 from metalang.training.config import parse_arguments
+from metalang.training.flags.report_to import require_trackers
 from metalang.training.provenance import code_version
-from metalang.training.trackers import require_trackers
 
 ROOT = Path(__file__).parents[1]
 TINY = str(ROOT / "configs/models/tiny.json")
@@ -56,7 +56,7 @@ _STARTED = """
 import sys
 from metalang.errors import reported
 from metalang.training.config import parse_arguments
-from metalang.training.tracking import end_tracking, start_tracking
+from metalang.training.wandb_run import end_tracking, start_tracking
 settings = parse_arguments(sys.argv[1:])
 with reported("pretrain"):
     start_tracking(settings, {"run_id": "abcd", "order": "0123456789abcdef"})
