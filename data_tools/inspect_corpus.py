@@ -17,6 +17,7 @@ from metalang.building.inspection import describe_corpus, show_documents
 from metalang.building.tracing import show_step, step_as_json
 from metalang.corpus import Corpus
 from metalang.errors import ConfigError, reported
+from metalang.sizes import counted
 
 
 def main() -> None:
@@ -52,7 +53,7 @@ def main() -> None:
         ):
             print(document)
         corpus.verify()
-        print(f"checked: all {len(corpus.manifest.shards)} shards are as they were written")
+        print(f"checked: every byte of {counted(len(corpus.manifest.shards), 'shard')} is as it was written")
 
 
 if __name__ == "__main__":

@@ -306,7 +306,7 @@ def test_inspect_shows_documents_and_finds_a_flipped_byte(tmp_path):
     symbols = Corpus(tmp_path).document(0)[0].tolist()
     half = " ".join(map(str, symbols[: symbols.index(3)]))
     assert f" {half} SEP ⟦ {half} EOS ⟧" in shown
-    assert "checked: all 1 shards" in shown
+    assert "checked: every byte of 1 shard is as it was written" in shown
     content = bytearray((tmp_path / "00000.bin").read_bytes())
     content[100] ^= 1
     (tmp_path / "00000.bin").write_bytes(bytes(content))

@@ -138,7 +138,7 @@ def test_a_dry_run_tells_what_a_run_costs_makes_two_steps_and_leaves_nothing(tok
         "dry run    done; no data were read, and nothing is left behind",
     ):
         assert line in done.stdout
-    (steps,) = re.findall(r"steps      2, a window of 128 on each of 2 ranks on cpu, .*: loss (.*), (.*)", done.stdout)
+    (steps,) = re.findall(r"steps      2, a window of 128 on each of 2 ranks, cpu, .*: loss (.*), (.*)", done.stdout)
     assert all(10.5 < float(loss) < 11.2 for loss in steps)  # log(50,304) = 10.83
     assert not any("run" in path.name for path in tmp_path.iterdir())
 
@@ -147,7 +147,7 @@ def test_a_dry_run_tells_what_a_run_costs_makes_two_steps_and_leaves_nothing(tok
 def test_a_dry_run_of_masked_diffusion_masks(tokenizer, tmp_path):
     done = _alone(tokenizer, tmp_path, "--model_name_or_path", "configs/models/demo.json", "masked_diffusion")
     assert done.returncode == 0, done.stderr[-3000:]
-    assert re.search(r"steps      2, a window of 128 on each of 1 rank on cpu, .*: loss \d", done.stdout)
+    assert re.search(r"steps      2, a window of 128 on 1 rank, cpu, .*: loss \d", done.stdout)
 
 
 @pytest.mark.slow

@@ -39,6 +39,25 @@ def format_size(count: int) -> str:
     return f"{count:_}"
 
 
+def counted(count: int, noun: str) -> str:
+    """A count and what is counted, for people.
+
+    >>> counted(1, "rank"), counted(1_500, "step")
+    ('1 rank', '1,500 steps')
+    """
+    return f"{count:,} {noun}{'' if count == 1 else 's'}"
+
+
+def counted_shortly(count: int, noun: str) -> str:
+    """As `counted`, with the short form of the count where there is one.
+
+    >>> counted_shortly(5_000_000, "token"), counted_shortly(1_024, "token")
+    ('5,000,000 tokens (5M)', '1,024 tokens')
+    """
+    short = format_size(count)
+    return counted(count, noun) + (f" ({short})" if short[-1] in _SUFFIXES else "")
+
+
 def parse_percent(text: str) -> float:
     """The part of 1 that a percentage means, above 0 and up to 1. Raises ConfigError for anything else.
 

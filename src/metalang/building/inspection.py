@@ -5,6 +5,7 @@ import numpy as np
 from metalang.corpus import Corpus
 from metalang.errors import MismatchError
 from metalang.ids import Control, meta_token
+from metalang.sizes import counted
 from metalang.text.tokenizer import TextTokenizer, load_tokenizer
 
 _PREDICTED, _PLAIN = "\x1b[32m", "\x1b[0m"
@@ -17,8 +18,9 @@ def describe_corpus(corpus: Corpus) -> str:
     ids = manifest.ids
     kind = f"symbols 0 to {ids.meta_size - 1:,}" if ids.tokenizer is None else f"ids of tokenizer {ids.tokenizer}"
     lines = [
-        f"{corpus.folder}: {manifest.num_tokens:,} tokens in {manifest.num_documents:,} documents, "
-        f"{len(manifest.shards)} shard{'s' if len(manifest.shards) > 1 else ''}, {manifest.dtype}, {kind}",
+        f"{corpus.folder}: {counted(manifest.num_tokens, 'token')} in "
+        f"{counted(manifest.num_documents, 'document')}, {counted(len(manifest.shards), 'shard')}, "
+        f"{manifest.dtype}, {kind}",
         f"  predicted: {manifest.num_predicted:,} ({manifest.num_predicted / manifest.num_tokens:.1%})",
         f"  content {manifest.content_hash}, spec {manifest.spec_hash[:16]} ({manifest.spec['kind']})",
     ]
@@ -27,8 +29,12 @@ def describe_corpus(corpus: Corpus) -> str:
     if manifest.in_order:
         lines.append("  read in the order in which it stands")
     for name, (documents, tokens) in corpus.documents_per_source().items():
-        lines.append(f"  {name}: {documents:,} documents, {tokens:,} tokens ({tokens / manifest.num_tokens:.1%})")
-    counts = [f"{count:,} {name.replace('_', ' ')}" for name, count in manifest.stats.items() if count]
+        lines.append(
+            f"  {name}: {counted(documents, 'document')}, {counted(tokens, 'token')} "
+            f"({tokens / manifest.num_tokens:.1%})"
+        )
+    read = {name.replace("_", " "): count for name, count in manifest.stats.items() if count}
+    counts = [f"{count:,} {name.removesuffix('s') if count == 1 else name}" for name, count in read.items()]
     if counts:
         lines.append(f"  read: {', '.join(counts)}")
     return "\n".join(lines)
@@ -53,7 +59,7 @@ def show_documents(
         ids, predicted, row = corpus.document(number)
         text = marked_text(ids, predicted, corpus.manifest.ids.text_size, tokenizer, max_tokens=max_tokens, color=color)
         source = corpus.manifest.sources[row["source"]]
-        shown.append(f"document {number} ({source}, row {row['row']}, {len(ids):,} tokens): {text}")
+        shown.append(f"document {number} ({source}, row {row['row']}, {counted(len(ids), 'token')}): {text}")
     return shown
 
 

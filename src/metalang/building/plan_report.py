@@ -3,7 +3,7 @@
 from typing import Any
 
 from metalang.mixing import Plan
-from metalang.sizes import format_size
+from metalang.sizes import counted_shortly
 from metalang.tables import table
 
 
@@ -61,8 +61,8 @@ def describe_plan(plan: Plan, num_windows: int) -> str:
             ])  # fmt: skip
     total = value["tokens"]
     head = (
-        f"plan {value['fingerprint']}: {num_windows:,} windows of {plan.length:,} = {total:,} tokens "
-        f"({format_size(total)}), seed {plan.seed}"
+        f"plan {value['fingerprint']}: {num_windows:,} windows of {plan.length:,} = {counted_shortly(total, 'token')}, "
+        f"seed {plan.seed}"
     )
     held = [
         f"{source.name}: {source.origin}"

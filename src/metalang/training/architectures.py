@@ -5,6 +5,7 @@ from dataclasses import replace
 from metalang.errors import ConfigError
 from metalang.mixing import named_paths, parse_shares
 from metalang.mixing.step_sizes import StepSizes
+from metalang.sizes import counted
 from metalang.text.tokenizer import TextTokenizer
 from metalang.training import feed as windows
 from metalang.training.config import Settings
@@ -103,9 +104,9 @@ def _pairs(settings: Settings, tokenizer: TextTokenizer) -> Feed:
         plan=lambda step: {"rows": order.fingerprint},
         contents={name: pairs.content_hash},
         tokens_per_step=None,
-        batch=f"{batch} pairs of up to {data.max_length} ids to read and to predict a step",
-        amount=f"{num_places:,} pairs",
-        sources=(f"{name}: {num_places:,} pairs = {epochs:.3g} epochs of {len(pairs):,}",),
+        batch=f"{counted(batch, 'pair')} of up to {data.max_length} ids to read and to predict a step",
+        amount=counted(num_places, "pair"),
+        sources=(f"{name}: {counted(num_places, 'pair')} = {epochs:.3g} epochs of {len(pairs):,}",),
         places=f"data: {name}={path}",
         pair_lengths=mean_lengths(pairs),
     )

@@ -11,7 +11,7 @@ from transformers import default_data_collator
 from transformers.trainer_utils import IntervalStrategy, SaveStrategy
 
 from metalang.errors import MetalangError
-from metalang.sizes import format_size
+from metalang.sizes import counted, counted_shortly
 from metalang.text.tokenizer import TextTokenizer
 from metalang.training.config import Settings
 from metalang.training.diffusion.noise import EvaluationNoise
@@ -60,21 +60,21 @@ def estimates(config: Any, *, tokens: int, mfu: float, gpus: int, length: int, *
         flops, formula = flops_per_pair(config, length, length) // (2 * length), "the mean of a pair's, head counted"
         pairs = {"pairs": sizes["windows"], "source": length, "target": length, "number_bytes": sizes["number_bytes"]}
         sizes["activations"] = activation_bytes_of_pairs(config, **pairs)
-        kind, at_most = f"pairs of {length} ids to read and {length} to say", "at most "
+        unit, lengths, at_most = "pair", f"{length} ids to read and {length} to say", "at most "
     else:
         flops, formula = flops_per_token(config, length), "6 N + 12 L H Q T, head counted"
-        kind, at_most = f"windows of {length}", ""
-    what = f"{sizes['windows']} {kind} at a time, {8 * sizes['number_bytes']} bits"
+        unit, lengths, at_most = "window", f"{length}", ""
+    what = f"{counted(sizes['windows'], unit)} of {lengths} at a time, {8 * sizes['number_bytes']} bits"
     rows = {
         stage: memory(config, stage=stage, gpus=gpus, length=length, **sizes) for stage in range(4)
     }  # fmt: skip
     return [
         f"model      {size.total:,} parameters: embedding {size.embedding:,}, head {size.head:,}, body {size.body:,}",
-        f"memory     of each of {gpus} GPUs, {what}:",
+        f"memory     of {_each_of(gpus)}, {what}:",
         *(f"  ZeRO-{stage}   {_parts(row)}" for stage, row in rows.items()),
         f"work       {flops:,} FLOPs a token ({formula}), {flops * tokens:.3g} FLOPs in all",
-        f"length     {at_most}{tokens:,} tokens ({format_size(tokens)})",
-        f"time       at {mfu:.0%} of the peak of {gpus} GPUs: "
+        f"length     {at_most}{counted_shortly(tokens, 'token')}",
+        f"time       at {mfu:.0%} of the peak of {counted(gpus, 'GPU')}: "
         + ", ".join(
             f"{name} {_duration(hours(flops * tokens, peak=bf16_peak(name), gpus=gpus, mfu=mfu))}" for name in _GPUS
         ),
@@ -85,6 +85,15 @@ def _parts(row: Memory) -> str:
     parts = ("parameters", "gradients", "optimizer", "buckets", "activations", "logits")
     told = ", ".join(f"{part} {getattr(row, part) / 2**30:.2f}" for part in parts)
     return f"{row.total / 2**30:.2f} GiB: {told}"
+
+
+def _each_of(count: int, noun: str = "GPU") -> str:
+    """The units of which each one is meant.
+
+    >>> _each_of(1), _each_of(2, "rank")
+    ('1 GPU', 'each of 2 ranks')
+    """
+    return f"each of {counted(count, noun)}" if count > 1 else counted(count, noun)
 
 
 def _duration(number: float) -> str:
@@ -153,6 +162,6 @@ def _two_steps(settings: Settings, model: Any, tokenizer: TextTokenizer) -> list
         )
     peak = f", peak {torch.cuda.max_memory_allocated() / 2**30:.2f} GiB" if run.device.type == "cuda" else ""
     told = ", ".join(f"{loss:.3f}" for loss in losses)
-    where = f"{run.world_size} rank{'s' if run.world_size > 1 else ''} on {run.device.type}"
+    where = f"{_each_of(run.world_size, 'rank')}, {run.device.type}"
     what = f"pair of {length} and {length}" if of_pairs else f"window of {length}"
-    return [f"steps      {_STEPS}, a {what} on each of {where}, {seconds:.1f} s: loss {told}{peak}"]
+    return [f"steps      {_STEPS}, a {what} on {where}, {seconds:.1f} s: loss {told}{peak}"]

@@ -15,7 +15,7 @@ from metalang.mixing.plan import Use
 from metalang.mixing.reading import leave_out
 from metalang.mixing.skips import parse_steps, read_documents
 from metalang.mixing.step_sizes import StepSizes
-from metalang.sizes import format_size
+from metalang.sizes import counted, counted_shortly
 from metalang.text.tokenizer import TextTokenizer
 from metalang.training.checkpoints import DATA_FILE
 from metalang.training.config import Settings
@@ -98,8 +98,8 @@ def _windows(settings: Settings, tokenizer: TextTokenizer, sizes: StepSizes, is_
         contents={source.name: source.content_hash for source in plan.sources},
         tokens_per_step=tokens,
         tokens_ahead=sizes.ahead * length,
-        batch=f"{per_step} windows of {length} = {tokens:,} tokens a step",
-        amount=f"{total:,} tokens ({format_size(total)})",
+        batch=f"{counted(per_step, 'window')} of {length} = {counted(tokens, 'token')} a step",
+        amount=counted_shortly(total, "token"),
         sources=_uses(plan, reading.reached(run.max_steps)),
         places="corpora: " + ", ".join(f"{source.name}={source.origin}" for source in plan.sources),
         left_out=_left_out(reading, num_unpredicted),
@@ -156,7 +156,8 @@ def _use(use: Use) -> str:
     if use.held_tokens is None:
         return f"{taken}, streamed in the order of the text"
     epochs = f"{use.epochs:.3g} epochs of {use.held_tokens:,}"
-    return f"{taken} = {epochs} ({use.left_over:,} behind its last window are not read)"
+    unread = f" ({use.left_over:,} behind its last window are not read)" if use.left_over else ""
+    return f"{taken} = {epochs}{unread}"
 
 
 def _conversations(settings: Settings, tokenizer: TextTokenizer, sizes: StepSizes, is_resumed: bool) -> Feed:
@@ -177,9 +178,9 @@ def _conversations(settings: Settings, tokenizer: TextTokenizer, sizes: StepSize
         plan=lambda step: {"rows": order.fingerprint},
         contents={name: dataset.content_hash},
         tokens_per_step=None,
-        batch=f"{batch} conversations of up to {settings.data.max_length} predicted ids a step",
-        amount=f"{num_places:,} conversations",
-        sources=(f"{name}: {num_places:,} conversations = {epochs:.3g} epochs of {len(dataset):,}{left_out}",),
+        batch=f"{counted(batch, 'conversation')} of up to {settings.data.max_length} predicted ids a step",
+        amount=counted(num_places, "conversation"),
+        sources=(f"{name}: {counted(num_places, 'conversation')} = {epochs:.3g} epochs of {len(dataset):,}{left_out}",),
         places=f"data: {name}={path}",
     )
 

@@ -5,6 +5,7 @@ from pathlib import Path
 import torch
 from transformers.integrations import is_deepspeed_zero3_enabled
 
+from metalang.sizes import counted
 from metalang.training.config import Settings
 from metalang.training.feed import Feed
 from metalang.training.trainer import MetalangTrainer
@@ -18,12 +19,12 @@ def banner(settings: Settings, data: Feed, trainer: MetalangTrainer) -> str:
     zero = trainer.accelerator.state.deepspeed_plugin
     precision = "bf16" if run.bf16 else "fp16" if run.fp16 else "fp32"
     lines = [
-        f"run        {run.run_name or run.output_dir}, {run.world_size} rank{'s' if run.world_size > 1 else ''} on "
-        f"{run.device.type}, {precision}, {f'DeepSpeed ZeRO-{zero.zero_stage}' if zero else 'no DeepSpeed'}",
+        f"run        {run.run_name or run.output_dir}, {counted(run.world_size, 'rank')} on {run.device.type}, "
+        f"{precision}, {f'DeepSpeed ZeRO-{zero.zero_stage}' if zero else 'no DeepSpeed'}",
         f"batch      {data.batch} "
         f"({run.per_device_train_batch_size} a device, x {run.gradient_accumulation_steps} accumulation, "
-        f"x {run.world_size} ranks)",
-        f"length     {run.max_steps:,} steps, {data.amount}",
+        f"x {counted(run.world_size, 'rank')})",
+        f"length     {counted(run.max_steps, 'step')}, {data.amount}",
         f"model      {type(model).__name__}, {sum(sizes.values()):,} parameters, "
         f"{'fresh, seed ' + str(run.seed) if settings.model.random_initialize else 'loaded'}, "
         f"attention {model.config._attn_implementation}, loss {trainer.token_loss.description}",
@@ -32,7 +33,7 @@ def banner(settings: Settings, data: Feed, trainer: MetalangTrainer) -> str:
         f"decay      {sum(sizes[name] for name in sizes if name in decayed):,} parameters by {run.weight_decay:g}, "
         f"{sum(sizes[name] for name in sizes if name not in decayed):,} by 0",
         f"schedule   {run.lr_scheduler_type.value}, peak {run.learning_rate:g}, "
-        f"{run.get_warmup_steps(run.max_steps)} warm-up steps, {run.optim.value}",
+        f"{counted(run.get_warmup_steps(run.max_steps), 'warm-up step')}, {run.optim.value}",
         f"order      {data.order}, seed {run.order_seed}",
         *([f"masks      {data.masks}"] if data.masks else []),
         *(f"source     {source}" for source in data.sources),
@@ -54,7 +55,7 @@ def summary(trainer: MetalangTrainer, data: Feed, *, model_folder: str | None, t
         values = [(entry["step"], entry[key]) for entry in history if key in entry]
         (first_step, first), (last_step, last) = values[0], values[-1]
         lines.append(f"{key}: {first:.4f} at step {first_step} -> {last:.4f} at step {last_step}")
-    lines.append(f"speed: {trainer.tokens_per_second:,.0f} tokens/s, {trainer.args.world_size} ranks together")
+    lines.append(_speed(trainer.tokens_per_second, trainer.args.world_size))
     if best := _best(trainer):
         lines.append(best)
     lines.append(f"model: {model_folder or f'sharded, in the checkpoints of {trainer.args.output_dir}'}")
@@ -62,6 +63,17 @@ def summary(trainer: MetalangTrainer, data: Feed, *, model_folder: str | None, t
     if tracked:
         lines.append(f"wandb: {tracked}")
     return "\n".join(lines)
+
+
+def _speed(tokens_per_second: float, num_ranks: int) -> str:
+    """Of all ranks; 0 where nothing was measured.
+
+    >>> _speed(7000.4, 1), _speed(7000.4, 2), _speed(0, 2)
+    ('speed: 7,000 tokens/s', 'speed: 7,000 tokens/s, 2 ranks together', 'speed: not measured (the first step is not)')
+    """
+    if not tokens_per_second:
+        return "speed: not measured (the first step is not)"
+    return f"speed: {tokens_per_second:,.0f} tokens/s" + (f", {num_ranks} ranks together" if num_ranks > 1 else "")
 
 
 def _best(trainer: MetalangTrainer) -> str:

@@ -15,6 +15,7 @@ from metalang.errors import ConfigError, CorpusError
 from metalang.files import is_as, read_json, write_json
 from metalang.ids import IdSpace
 from metalang.mixing import model_ids
+from metalang.sizes import counted
 from metalang.specs import Spec, as_spec
 from metalang.text.tokenizer import load_tokenizer
 
@@ -168,8 +169,8 @@ def export_corpus(work: ExportWork, output_dir: str | Path, executor: Executor) 
     reader = template.format(folder=folder, dtype=f"uint{8 * width}", id_bytes=width)
     dropped = " (the mask is dropped)" if record.num_predicted > work.corpus.manifest.num_predicted else ""
     return (
-        f"{folder}: {record.num_tokens:,} tokens in {record.num_documents:,} documents for {work.to}, "
-        f"{record.num_predicted:,} tokens predicted{dropped}\n"
+        f"{folder}: {counted(record.num_tokens, 'token')} in {counted(record.num_documents, 'document')} for "
+        f"{work.to}, {counted(record.num_predicted, 'token')} predicted{dropped}\n"
         f"  {len(record.linked)} of {len(record.files)} files are hard links to the corpus, "
         f"{len(record.files) - len(record.linked)} were written\n"
         f"  ids of {record.dtype}, 0 to {record.vocab_size - 1:,}, EOS {record.ids.eos_id}\n"
