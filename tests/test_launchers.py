@@ -32,7 +32,7 @@ def dry_run(launcher: str | Path, *arguments: str, **environment: str) -> subpro
         env={**kept, "DRY_RUN": "1", **environment},
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=300,
     )
 
 
@@ -203,8 +203,8 @@ def test_a_machine_without_ssh_is_told_its_place():
     ],
 )
 def test_include_is_written_out_for_deepspeed(include, expanded):
-    done = dry_run("pythia-14m-openwebtext.sh", INCLUDE=include, MASTER_PORT="25031")
-    assert done.stdout.startswith(f"deepspeed --include {expanded} --master_port 25031 train/pretrain.py ")
+    done = dry_run("pythia-14m-openwebtext.sh", INCLUDE=include, MASTER_PORT="25031", HOSTFILE="h")
+    assert done.stdout.startswith(f"deepspeed --hostfile h --include {expanded} --master_port 25031 train/pretrain.py ")
 
 
 @pytest.mark.parametrize(
@@ -239,6 +239,56 @@ def test_include_is_written_out_for_deepspeed(include, expanded):
 def test_a_bad_placement_is_refused_in_one_line(environment, message):
     done = dry_run("pythia-14m-openwebtext.sh", **environment)
     assert (done.returncode, done.stdout, done.stderr) == (1, "", message)
+
+
+@pytest.mark.parametrize("is_dry", ["0", "1"])
+@pytest.mark.parametrize(
+    ("environment", "message"),
+    [
+        (
+            {"INCLUDE": "gpu"},
+            "INCLUDE: 'gpu' needs a HOSTFILE that names its machines; on this one write localhost:0-7",
+        ),
+        ({"INCLUDE": "0 1"}, "INCLUDE: '0 1' names no GPUs; write localhost:0-7, or localhost:0-3,6"),
+        ({"DOMAIN_TOKENS": "lots"}, "DOMAIN_TOKENS: 'lots' is no number; write one, such as 5M or 1.4B"),
+        ({"DOMAIN_STEPS": "few"}, "DOMAIN_STEPS: 'few' is no number of steps; write one, such as 1000"),
+        ({"SEEDS": "1 b"}, "SEEDS: 'b' is no seed; write numbers and spaces, such as \"0 1 2\""),
+        ({"SEEDS": " "}, "SEEDS: ' ' names none; write some, such as \"0 1 2\""),
+        ({"MASTER_PORT": "99999"}, "MASTER_PORT: '99999' is no port; write one, such as 29500"),
+    ],
+)
+def test_what_the_environment_cannot_mean_is_refused_before_anything_is_made(tmp_path, environment, message, is_dry):
+    kept = {"DATA_DIR": f"{tmp_path}/data", "RUNS": f"{tmp_path}/runs", "DRY_RUN": is_dry}
+    done = dry_run("pythia-14m-k-dyck-first.sh", **{**kept, **environment})
+    assert (done.returncode, done.stdout, done.stderr) == (1, "", f"pythia-14m-k-dyck-first: {message}\n")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_runs_that_cannot_be_written_to_are_refused_before_anything_is_made(tmp_path):
+    (tmp_path / "file").write_text("")
+    kept = {"DATA_DIR": f"{tmp_path}/data", "RUNS": f"{tmp_path}/file/runs", "DRY_RUN": "0"}
+    done = dry_run("pythia-14m-k-dyck.sh", **kept)
+    assert (done.returncode, done.stdout, done.stderr) == (
+        1, "", f"pythia-14m-k-dyck: RUNS: '{tmp_path}/file/runs' cannot be written to ({tmp_path}/file); give another "
+        "folder\n",
+    )  # fmt: skip
+    assert [path.name for path in tmp_path.iterdir()] == ["file"]
+
+
+@pytest.mark.slow
+def test_a_launcher_goes_on_with_the_seed_behind_those_that_are_finished(tmp_path):
+    for seed in (0, 1):
+        (tmp_path / f"pythia-14m-openwebtext/seed-{seed}").mkdir(parents=True)
+    finished = tmp_path / "pythia-14m-openwebtext/seed-0"
+    (finished / "trainer_state.json").write_text("{}")
+    kept = {"RUNS": str(tmp_path), "SEEDS": "0 1", "DRY_RUN": "0", "NUM_GPUS": "1"}
+    (tmp_path / "pythia-14m-openwebtext/seed-1/mine.txt").write_text("")
+    done = dry_run("pythia-14m-openwebtext.sh", "--use_cpu", "True", **kept)
+    said = f"{done.stdout}{done.stderr}"
+    assert f"pythia-14m-openwebtext-seed-0: {finished} is finished; the next seed follows\n" in said
+    assert f"{tmp_path}/pythia-14m-openwebtext/seed-1 holds something else (mine.txt); give another folder" in said
+    assert done.returncode == 1
+    assert [path.name for path in finished.iterdir()] == ["trainer_state.json"]
 
 
 def test_folders_hosts_and_more_flags_reach_the_command():

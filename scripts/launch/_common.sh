@@ -24,7 +24,7 @@ cd "$(dirname "${BASH_SOURCE[0]}")/../.."
 data_dir=${DATA_DIR:-/data}
 name=$(basename "$0" .sh)
 runs=${RUNS:-/model/pretrain}
-run_name=$name run_dir=$runs/$name first_dir=$runs/$name-domain
+run_name=$name run_dir=$runs/$name first_dir=$runs/$name-domain include=
 
 # A run for each of SEEDS, or one.
 launch() {
@@ -71,7 +71,8 @@ baseline() {
     --logging_steps 10 --report_to wandb --run_name "$run_name" "$@"
 }
 
-# A command for each of SEEDS, with --seed behind it; without SEEDS, as it is.
+# A command for each of SEEDS, with --seed behind it; without SEEDS, as it is. Seeds that are finished are passed over,
+# unless they are to go on: a launcher that was interrupted between two of them is called again.
 each_seed() {
   local seed
   if [[ -z ${SEEDS:-} ]]; then
@@ -79,8 +80,11 @@ each_seed() {
     return
   fi
   for seed in $SEEDS; do
-    [[ $seed =~ ^[0-9]+$ ]] || fail "SEEDS: '$seed' is no seed; write numbers and spaces, such as \"0 1 2\""
     run_name=$name-seed-$seed run_dir=$runs/$name/seed-$seed first_dir=$runs/$name-domain/seed-$seed
+    if [[ -f $run_dir/trainer_state.json && ${DRY_RUN:-0} != 1 && " $* " != *" --resume_training"[\ =]"True "* ]]; then
+      echo "$run_name: $run_dir is finished; the next seed follows" >&2
+      continue
+    fi
     "$@" --seed "$seed"
   done
 }
@@ -99,25 +103,52 @@ folder_of() {
   echo "$data_dir/${1/:/-}"
 }
 
-# What DeepSpeed would read past: with a HOSTFILE that is not there it trains on this machine alone.
+# All that the environment says, before anything is made. DeepSpeed would read past some of it: with a HOSTFILE that is
+# not there it trains on this machine alone.
 check_environment() {
+  local size='^[0-9][0-9_]*(\.[0-9]+)?[KMBT]?$' seed
+  [[ ${DRY_RUN:-0} =~ ^[01]$ ]] || fail "DRY_RUN: '$DRY_RUN' is neither 1 (print the commands) nor 0 (start them)"
   [[ ${NUM_GPUS:-1} =~ ^[1-9][0-9]*$ ]] || fail "NUM_GPUS: '$NUM_GPUS' is no number of GPUs; write one, such as 8"
-  [[ ${MASTER_PORT:-1} =~ ^[1-9][0-9]*$ ]] || fail "MASTER_PORT: '$MASTER_PORT' is no port; write one, such as 29500"
-  [[ -z ${HOSTFILE:-} || -r $HOSTFILE || ${DRY_RUN:-0} == 1 ]] || fail "HOSTFILE: '$HOSTFILE' is not there; write a line NAME slots=8 a machine"
+  [[ ${MASTER_PORT:-1} =~ ^[1-9][0-9]{0,4}$ && ${MASTER_PORT:-1} -le 65535 ]] ||
+    fail "MASTER_PORT: '$MASTER_PORT' is no port; write one, such as 29500"
+  [[ ${DOMAIN_TOKENS:-1} =~ $size ]] || fail "DOMAIN_TOKENS: '$DOMAIN_TOKENS' is no number; write one, such as 5M or 1.4B"
+  [[ ${DOMAIN_STEPS:-1} =~ ^[1-9][0-9]*$ ]] ||
+    fail "DOMAIN_STEPS: '$DOMAIN_STEPS' is no number of steps; write one, such as 1000"
+  [[ -z ${SEEDS:-} || $SEEDS == *[![:space:]]* ]] || fail "SEEDS: '$SEEDS' names none; write some, such as \"0 1 2\""
+  for seed in ${SEEDS:-}; do
+    [[ $seed =~ ^[0-9]+$ ]] || fail "SEEDS: '$seed' is no seed; write numbers and spaces, such as \"0 1 2\""
+  done
+  check_include
+  [[ ${DRY_RUN:-0} == 1 ]] && return # what follows is of the machine that trains
+  [[ -z ${HOSTFILE:-} || -r $HOSTFILE ]] ||
+    fail "HOSTFILE: '$HOSTFILE' is not there; write a line NAME slots=8 a machine"
+  check_folder
+}
+
+check_include() {
+  local node='[A-Za-z0-9._-]+(:[0-9,-]+)?'
+  [[ -n ${INCLUDE:-} ]] || return 0
+  [[ -z ${NUM_GPUS:-} ]] || fail "set INCLUDE or NUM_GPUS, not both"
+  [[ $INCLUDE =~ ^([0-9,-]+|$node(@$node)*)$ ]] ||
+    fail "INCLUDE: '$INCLUDE' names no GPUs; write localhost:0-7, or localhost:0-3,6"
+  [[ -n ${HOSTFILE:-} || -r /job/hostfile || $INCLUDE =~ ^([0-9,-]+|localhost(:[0-9,-]+)?)$ ]] ||
+    fail "INCLUDE: '$INCLUDE' needs a HOSTFILE that names its machines; on this one write localhost:0-7"
+  include=$(expanded "$INCLUDE") || exit 1
+}
+
+# RUNS, or what there is of the folders above it, takes new folders.
+check_folder() {
+  local above=$runs
+  until [[ -e $above || -L $above ]]; do above=$(dirname "$above"); done
+  [[ -d $above && -w $above ]] || fail "RUNS: '$runs' cannot be written to ($above); give another folder"
 }
 
 # train/pretrain.py with these flags, on the GPUs that the environment names.
 pretrain() {
   local placement=() each_node=()
-  check_environment
-  [[ -z ${INCLUDE:-} || -z ${NUM_GPUS:-} ]] || fail "set INCLUDE or NUM_GPUS, not both"
   [[ -z ${HOSTFILE:-} ]] || placement+=(--hostfile "$HOSTFILE")
   [[ -z ${NUM_GPUS:-} ]] || placement+=(--num_gpus "$NUM_GPUS")
-  if [[ -n ${INCLUDE:-} ]]; then
-    local include
-    include=$(expanded "$INCLUDE") || exit 1
-    placement+=(--include "$include")
-  fi
+  [[ -z $include ]] || placement+=(--include "$include")
   if [[ -n ${NODE_RANK:-} ]]; then
     [[ -n ${HOSTFILE:-} && -n ${MASTER_ADDR:-} ]] || fail "NODE_RANK needs HOSTFILE and MASTER_ADDR"
     [[ -n ${MASTER_PORT:-} || $NODE_RANK == slurm ]] || fail "NODE_RANK needs a MASTER_PORT, the same on all machines"
@@ -181,4 +212,4 @@ fail() {
   exit 1
 }
 
-[[ ${DRY_RUN:-0} =~ ^[01]$ ]] || fail "DRY_RUN: '$DRY_RUN' is neither 1 (print the commands) nor 0 (start them)"
+check_environment
