@@ -75,6 +75,7 @@ baseline() {
 # unless they are to go on: a launcher that was interrupted between two of them is called again.
 each_seed() {
   local seed
+  check_folder
   if [[ -z ${SEEDS:-} ]]; then
     "$@"
     return
@@ -92,6 +93,7 @@ each_seed() {
 # The corpora of a domain, unless they are there.
 make_domain() {
   local preset=${1%%:*} control=()
+  check_folder
   [[ $1 == "$preset" ]] || control=(--control "${1#*:}")
   [[ -f $(folder_of "$1")/train/manifest.json ]] || run python data_tools/synthesize.py \
     --num_token "${DOMAIN_TOKENS:-1.4B}" --split_ratio 0.999 0.001 0 --data_config "configs/domains/$preset.json" \
@@ -119,10 +121,8 @@ check_environment() {
     [[ $seed =~ ^[0-9]+$ ]] || fail "SEEDS: '$seed' is no seed; write numbers and spaces, such as \"0 1 2\""
   done
   check_include
-  [[ ${DRY_RUN:-0} == 1 ]] && return # what follows is of the machine that trains
-  [[ -z ${HOSTFILE:-} || -r $HOSTFILE ]] ||
+  [[ -z ${HOSTFILE:-} || -r $HOSTFILE || ${DRY_RUN:-0} == 1 ]] ||
     fail "HOSTFILE: '$HOSTFILE' is not there; write a line NAME slots=8 a machine"
-  check_folder
 }
 
 check_include() {
@@ -136,9 +136,10 @@ check_include() {
   include=$(expanded "$INCLUDE") || exit 1
 }
 
-# RUNS, or what there is of the folders above it, takes new folders.
+# RUNS, or what there is of the folders above it, takes new folders. A dry run may be for another machine.
 check_folder() {
   local above=$runs
+  [[ ${DRY_RUN:-0} != 1 ]] || return 0
   until [[ -e $above || -L $above ]]; do above=$(dirname "$above"); done
   [[ -d $above && -w $above ]] || fail "RUNS: '$runs' cannot be written to ($above); give another folder"
 }
