@@ -153,7 +153,7 @@ def test_init_from_a_run_that_ended_with_its_best_weights_gives_these(data, tmp_
         trainer.train()
         trainer.save_model(run)
         trainer.save_state()
-        (run / "run.json").write_text("{}")
+        (run / "run.json").write_text('{"run": {}}')
         earlier = read_earlier(str(run))
         assert earlier.origin == f"float32 weights of {run}/{place}"
         assert torch.equal(earlier.tensors["lm_head.weight"], load_file(run / "model.safetensors")["lm_head.weight"])
