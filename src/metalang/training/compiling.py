@@ -12,11 +12,33 @@ from metalang.specs import nearest
 from metalang.text.names import first_line
 
 
-def check_compiler(run: TrainingArguments) -> None:
-    """Raises ConfigError for a backend or a mode that torch's compiler, or accelerate, does not know."""
+def prepare_compiler(run: TrainingArguments) -> None:
+    """Has compiled code of a CPU give equal runs; nothing without --torch_compile.
+
+    Raises ConfigError for a backend or a mode that torch's compiler, or accelerate, does not know.
+    """
     if not run.torch_compile:
         return
-    from torch._inductor import list_mode_options  # half a second
+    _check_names(run)
+    if run.device.type == "cpu":
+        _leave_trigonometry_to_pytorch()
+
+
+def _leave_trigonometry_to_pytorch() -> None:
+    """torch 2.13 puts cosines of rotary positions into loops of 16 lanes, with garbage of the stack in masked ones.
+
+    Sleef's cosine takes another way for all lanes where one is large, so that the last bit of the others is chance.
+    Graphs compiled without this are in the compiler's cache under other keys.
+    """
+    from torch._inductor.lowering import make_fallback
+
+    for function in (torch.ops.aten.cos, torch.ops.aten.sin):
+        make_fallback(function, warn=False)
+    torch.compiler.config.cache_key_tag = "metalang: sines and cosines of PyTorch"
+
+
+def _check_names(run: TrainingArguments) -> None:
+    from torch._inductor import list_mode_options  # a second
 
     both = set(torch.compiler.list_backends(exclude_tags=())) & {each.value.lower() for each in DynamoBackend}
     for flag, name, known in (

@@ -9,7 +9,7 @@ from transformers.trainer_utils import IntervalStrategy
 
 from metalang.errors import ConfigError
 from metalang.training.attention import check_place
-from metalang.training.compiling import check_compiler
+from metalang.training.compiling import prepare_compiler
 from metalang.training.flag_parser import FlagParser
 from metalang.training.flags import (
     DataArguments,
@@ -81,7 +81,7 @@ def parse_arguments(argv: list[str], description: str = "") -> Settings:
         settle(settings.schedule, settings.run)
     _require_fresh(settings)
     check_place(settings.model.attn_implementation, settings.run)
-    check_compiler(settings.run)
+    prepare_compiler(settings.run)
     require_effect(settings)
     return settings
 

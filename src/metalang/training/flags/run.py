@@ -61,8 +61,8 @@ class RunArguments(TrainingArguments):
         default=False,
         metadata={
             "help": "compile the steps of training by torch.compile: minutes at the start, then faster steps. Losses "
-            "are those of a plain run to rounding, no longer bit for bit from run to run. Evaluation, samples and the "
-            "loss in the output layer run as they are"
+            "are those of a plain run to rounding, and equal bit for bit from run to run, resumed or not, on CPUs. "
+            "Evaluation, samples and the loss in the output layer run as they are"
         },
     )
     optim: OptimizerNames | str = field(
