@@ -46,6 +46,12 @@ def _fault(*argv):
             "--dataloader_persistent_workers True needs --dataloader_num_workers 1 or more; leave it out without",
         ),
         (
+            ["--gradient_checkpointing_kwargs", '{"reentrant": false}'],
+            "--gradient_checkpointing_kwargs {'reentrant': False} is no JSON object of use_reentrant, "
+            "preserve_rng_state, determinism_check, debug, early_stop; give '{\"use_reentrant\": false}', or "
+            "leave it out",
+        ),
+        (
             ["--torch_compile_backend", "inductr"],
             "--torch_compile_backend inductr is none of the compiler's; did you mean 'inductor'?",
         ),

@@ -15,7 +15,7 @@ from metalang.errors import ConfigError
 from metalang.training.deepspeed_json import check_deepspeed_json
 from metalang.training.flags.optimizer import require_optimizer
 from metalang.training.flags.report_to import require_trackers
-from metalang.training.flags.unfit import refuse_unfit
+from metalang.training.flags.unfit import refuse_unfit, require_checkpointing
 from metalang.training.ranks import forget_shared_buffers
 
 _MAX_SEED = 2**32 - 1  # numpy's
@@ -96,6 +96,7 @@ class RunArguments(TrainingArguments):
             check_deepspeed_json(Path(self.deepspeed), gather_weights=self.gather_weights)
         super().__post_init__()
         require_optimizer(self)
+        require_checkpointing(self)
         if self.deepspeed and self.fp16 and not get_accelerator().is_fp16_supported():
             raise ConfigError("--fp16 True under DeepSpeed needs a GPU, which is not here; give --bf16 True")
         require_one_gpu(self.n_gpu)

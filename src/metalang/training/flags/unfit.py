@@ -26,6 +26,9 @@ _UNFIT = {
     "resume_from_checkpoint": "has no effect; set --resume_training True, or give --branch_from the checkpoint",
 }
 
+_CHECKPOINTING = ("use_reentrant", "preserve_rng_state", "determinism_check", "debug", "early_stop")
+"""What JSON can say of the keywords of `torch.utils.checkpoint.checkpoint` (2.13)."""
+
 
 def refuse_unfit(run: TrainingArguments) -> None:
     """Raises ConfigError for a flag that is set and would break a promise."""
@@ -33,3 +36,14 @@ def refuse_unfit(run: TrainingArguments) -> None:
         value = getattr(run, flag)
         if value not in (None, _AS_IT_IS.get(flag, False)):
             raise ConfigError(f"--{flag} {value} {why}")
+
+
+def require_checkpointing(run: TrainingArguments) -> None:
+    """Raises ConfigError for keywords of --gradient_checkpointing that PyTorch does not have."""
+    given = run.gradient_checkpointing_kwargs
+    if given is None or (isinstance(given, dict) and set(given) <= set(_CHECKPOINTING)):
+        return
+    raise ConfigError(
+        f"--gradient_checkpointing_kwargs {given} is no JSON object of {', '.join(_CHECKPOINTING)}; give "
+        "'{\"use_reentrant\": false}', or leave it out"
+    )
