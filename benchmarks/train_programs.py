@@ -183,7 +183,7 @@ def _trained(program: str, sharding: str, folder: Path, settings: dict[str, Any]
     trainer = Timed(model=_model(folder, settings), args=run, train_dataset=dataset, callbacks=[Clock()],
                     **(ours if program == "ours" else {}))  # fmt: skip
     if program == "ours":
-        trainer.add_callback(StopTogether())
+        trainer.add_callback(StopTogether(trainer.leave_log_open))
         for summed in (trainer._counts, trainer._parts):
             summed.add = partial(_clocked, summed.add, by_source, cuda)
     before = _held(cuda)
