@@ -96,16 +96,18 @@ def _report(results: dict[tuple[str, str], list[dict[str, float]]], tokens: int)
         for run, measured in results.items()
     }
     for run, values in middle.items():
+        seconds, cpu = values["seconds"], values["cpu_seconds"]
         print(
-            f"  {' '.join(run):12} {values['seconds']:8.3f} s a step {tokens / values['seconds']:12,.0f} tokens/s   "
+            f"  {' '.join(run):12} {seconds:8.3f} s a step, {cpu:6.3f} s of CPU {tokens / seconds:12,.0f} tokens/s   "
             f"waits for data {values['wait']:6.2%}   peak {values['bytes_per_logit']:6.2f} bytes a logit"
         )
     for sharding in ("ddp", "zero2"):
-        bare, stock, ours = (middle[program, sharding]["seconds"] for program in ("bare", "stock", "ours"))
+        bare, stock, ours = (middle[program, sharding] for program in ("bare", "stock", "ours"))
+        over, over_cpu = (ours[key] / bare[key] - 1 for key in ("seconds", "cpu_seconds"))
         print(
-            f"  {sharding}: {stock / ours:.2f} x as fast as stock, {ours / bare - 1:+.1%} over the bare loop, ", end=""
+            f"  {sharding}: {stock['seconds'] / ours['seconds']:.2f} x as fast as stock, {over:+.1%} over the bare "
+            f"loop ({over_cpu:+.1%} of CPU), {ours['by_source']:.2%} for the losses of sources"
         )
-        print(f"{middle['ours', sharding]['by_source']:.2%} for the losses of sources")
 
 
 if __name__ == "__main__":

@@ -3,8 +3,8 @@
     torchrun --nproc_per_node 2 benchmarks/train_programs.py {bare,stock,ours} {ddp,zero2} FOLDER SETTINGS_JSON
 
 FOLDER holds `model.json` and a corpus `tokens`. All train the same model in bf16 on windows of the same ids. Rank 0
-prints JSON: median seconds of a step, the shares of it that wait for data and sum the losses of sources (ours), and the
-growth of peak memory per logit.
+prints JSON: median seconds of a step, by the clock and of its CPU, the shares of it that wait for data and sum the
+losses of sources (ours), and the growth of peak memory per logit.
 """
 
 import json
@@ -22,8 +22,9 @@ from typing import Any
 from metalang.training.environment import leave, prepare_environment
 
 _WARM_UP = 2
-_Measured = tuple[list[float], list[float], list[float], int]
-"""When steps began and the last ended, waits for data, sums by source (two a step), in seconds; bytes at the peak."""
+_Measured = tuple[list[tuple[float, float]], list[float], list[float], int]
+"""When steps began and the last ended (by the clock, in CPU time of the process), waits for data, sums by source (two a
+step), all in seconds; bytes at the peak."""
 ROOT = Path(__file__).parents[1]
 
 
@@ -34,10 +35,12 @@ def main() -> None:
 
     measured = _bare(sharding, folder, settings) if program == "bare" else _trained(program, sharding, folder, settings)
     marks, waits, by_source, memory = measured
-    seconds = [behind - before for before, behind in pairwise(marks)][_WARM_UP:]
+    steps = [(behind[0] - before[0], behind[1] - before[1]) for before, behind in pairwise(marks)][_WARM_UP:]
+    seconds, cpu_seconds = zip(*steps, strict=True)
     if os.environ["RANK"] == "0":
         result = {
             "seconds": statistics.median(seconds),
+            "cpu_seconds": statistics.median(cpu_seconds),
             "wait": sum(waits[-len(seconds) :]) / sum(seconds),
             "by_source": sum(by_source[-2 * len(seconds) :]) / sum(seconds),
             "bytes_per_logit": memory / (settings["batch"] * settings["length"] * settings["vocabulary"]),
@@ -112,15 +115,15 @@ def _bare(sharding: str, folder: Path, settings: dict[str, Any]) -> _Measured:
     dataset, _ = _dataset(folder, settings, ranks=int(os.environ["WORLD_SIZE"]))
     before, marks, waits = _held(cuda), [], []
     for step in range(settings["steps"]):
-        marks.append(_now(cuda))
+        marks.append(_mark(cuda))
         first = (step * int(os.environ["WORLD_SIZE"]) + int(os.environ["RANK"])) * settings["batch"]
         windows = dataset.__getitems__(range(first, first + settings["batch"]))
         ids, labels = (torch.stack([each[name] for each in windows]).to(device) for name in ("input_ids", "labels"))
-        waits.append(_now(cuda) - marks[-1])
+        waits.append(_now(cuda) - marks[-1][0])
         with torch.autocast(device.type, dtype=torch.bfloat16, enabled=sharding == "ddp"):
             total = token_loss(wrapped, {"input_ids": ids}, Targets(labels)).total
         _update(wrapped, optimizer, total / labels.numel(), sharding)
-    return [*marks, _now(cuda)], waits, [], _held(cuda) - before
+    return [*marks, _mark(cuda)], waits, [], _held(cuda) - before
 
 
 def _update(wrapped: Any, optimizer: Any, loss: Any, sharding: str) -> None:
@@ -134,6 +137,10 @@ def _update(wrapped: Any, optimizer: Any, loss: Any, sharding: str) -> None:
     torch.nn.utils.clip_grad_norm_(wrapped.parameters(), 1.0)
     optimizer.step()
     optimizer.zero_grad()
+
+
+def _mark(cuda: bool) -> tuple[float, float]:
+    return _now(cuda), time.process_time()
 
 
 def _now(cuda: bool) -> float:
@@ -160,7 +167,7 @@ def _trained(program: str, sharding: str, folder: Path, settings: dict[str, Any]
 
     class Clock(TrainerCallback):
         def on_step_begin(self, *_: Any, **__: Any) -> None:
-            marks.append(_now(cuda))
+            marks.append(_mark(cuda))
 
     kind = MetalangTrainer if program == "ours" else Trainer
 
@@ -188,7 +195,7 @@ def _trained(program: str, sharding: str, folder: Path, settings: dict[str, Any]
             summed.add = partial(_clocked, summed.add, by_source, cuda)
     before = _held(cuda)
     trainer.train()
-    return [*marks, _now(cuda)], waits[: len(marks)], by_source, _held(cuda) - before
+    return [*marks, _mark(cuda)], waits[: len(marks)], by_source, _held(cuda) - before
 
 
 def _clocked(call: Callable[..., None], seconds: list[float], cuda: bool, *arguments: Any) -> None:
