@@ -57,7 +57,8 @@ def test_a_run_that_goes_on_with_another_batch_keeps_its_steps(asked, tmp_path):
         return _steps(settings)
 
     assert resumed("--num_train_epochs", "4") == 10
-    assert resumed("--num_train_epochs", "1") == 5
+    (tmp_path / "run/checkpoint-2/complete.json").write_text('{"unchanged": {"step sizes": [[null, 4]]}}')
+    assert resumed("--num_train_epochs", "3") == 7  # 30 pairs by the 4 of then, which the accumulation is fitted to
 
 
 def test_epochs_that_fill_no_step_are_refused(asked):
