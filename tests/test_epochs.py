@@ -36,6 +36,10 @@ def test_epochs_are_whole_steps_of_the_batch(asked):
     assert _steps(asked("--num_train_epochs", "4")) == 10
 
 
+def test_a_dry_run_counts_the_steps_of_its_gpus(asked):
+    assert _steps(asked("--num_train_epochs", "4", "--dry_run", "True", "--dry_run_gpus", "5")) == 2  # 40 pairs by 20
+
+
 def test_steps_that_are_given_are_the_length(asked):
     assert _steps(asked("--num_train_epochs", "4", "--max_steps", "3")) == 3
 

@@ -152,16 +152,19 @@ def test_a_dry_run_of_masked_diffusion_masks(tokenizer, tmp_path):
 
 @pytest.mark.slow
 def test_a_dry_run_of_an_encoder_decoder_counts_pairs_and_makes_two_steps(tokenizer, tmp_path):
-    done = _alone(tokenizer, tmp_path, "--model_name_or_path", "configs/models/tiny-t5.json", "seq2seq")
+    rows = tmp_path / "rows.jsonl"
+    rows.write_text('{"input_ids": [5], "labels": [6]}\n' * 160)
+    length = ("--max_steps", "-1", "--num_train_epochs", "1", "--data_paths", str(rows), "--dry_run_gpus", "2")
+    done = _alone(tokenizer, tmp_path, "--model_name_or_path", "configs/models/tiny-t5.json", *length, "seq2seq")
     assert done.returncode == 0, done.stderr[-3000:]
     for line in (
         "model      271,232 parameters: embedding 41,088, head 0, body 230,144",
-        "memory     of each of 1 GPUs, 8 pairs of 128 ids to read and 128 to say at a time, 32 bits:",
-        "length     at most 20,480 tokens",  # 8 pairs of 256 ids, 10 steps
+        "memory     of each of 2 GPUs, 8 pairs of 128 ids to read and 128 to say at a time, 32 bits:",
+        "length     at most 40,960 tokens",  # 160 pairs of 256 ids
         "dry run    done; no data were read, and nothing is left behind",
     ):
         assert line in done.stdout
-    assert re.search(r"steps      2, a pair of 128 and 128 on each of 1 rank on cpu, .*: loss \d", done.stdout)
+    assert re.search(r"steps      2, a pair of 128 and 128 on 1 rank, cpu, .*: loss \d", done.stdout)
 
 
 def _alone(tokenizer, folder, *more):

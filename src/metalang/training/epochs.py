@@ -40,7 +40,8 @@ def _counted(settings: Settings) -> int:
     """Whole steps in the epochs: the last pairs that make no batch are left out."""
     run, (_, path) = settings.run, named_paths(settings.data.data_paths)[0]
     num_pairs = count_pairs(path)
-    batch = _batch_of_then(settings) or run.windows_per_step
+    ranks = settings.dry.dry_run_gpus or run.world_size
+    batch = _batch_of_then(settings) or run.windows_per_step // run.world_size * ranks
     found = int(run.num_train_epochs * num_pairs / batch)
     if not found:
         raise ConfigError(

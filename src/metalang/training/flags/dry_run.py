@@ -15,7 +15,8 @@ class DryRunArguments:
         default=False,
         metadata={
             "help": "no training: print parameters, memory of a GPU, FLOPs and time, make two steps of the real model "
-            "on random ids, and leave nothing behind; the data are not read. (DRY_RUN=1 before a launcher of "
+            "on random ids, and leave nothing behind; no data are read, but for the number of pairs of "
+            "--num_train_epochs. (DRY_RUN=1 before a launcher of "
             "scripts/launch is another thing: it prints the command.)"
         },
     )
