@@ -244,6 +244,10 @@ def test_another_batch_is_refused_where_steps_are_left_out_and_where_rows_are_re
         (("--skip_steps", "7"), "with --skip_steps 7: those are steps of one size"),
         (("--phase", "sft"), "the rows of --phase sft are ordered by their global batch"),
         (("--architecture", "seq2seq"), "the rows of --architecture seq2seq are ordered by their global batch"),
+        (
+            ("--architecture", "masked_diffusion", "--curriculum", "importance"),
+            "with --curriculum importance: its stages are shares of the windows of a run",
+        ),
     ):
         with pytest.raises(ConfigError, match=message):
             go_on(_changing(tmp_path, *more), checkpoint)

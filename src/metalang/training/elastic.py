@@ -143,6 +143,12 @@ def _require_plain_steps(settings: Settings) -> None:
             f"--allow_batch_change True with --skip_steps {' '.join(settings.data.skip_steps)}: those are steps of one "
             "size, and would be other windows; keep the global batch, or start anew in another --output_dir"
         )
+    if settings.objective.curriculum != "none":
+        raise ConfigError(
+            f"--allow_batch_change True with --curriculum {settings.objective.curriculum}: its stages are shares of "
+            "the windows of a run, which would be other ones; keep the global batch, or start anew in another "
+            "--output_dir"
+        )
 
 
 def tell_deepspeed(run: RunArguments, *, universal: bool) -> None:
