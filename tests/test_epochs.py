@@ -1,12 +1,16 @@
 """The length of a run on pairs, in epochs of them."""
 
 import json
+import os
+import signal
 
 import pytest
 
 from metalang.errors import ConfigError
 from metalang.training.config import parse_arguments
 from metalang.training.epochs import settle_epochs
+from metalang.training.run import pretrain
+from metalang.training.stopping import listening
 
 
 @pytest.fixture
@@ -38,6 +42,18 @@ def test_epochs_are_whole_steps_of_the_batch(asked):
 
 def test_a_dry_run_counts_the_steps_of_its_gpus(asked):
     assert _steps(asked("--num_train_epochs", "4", "--dry_run", "True", "--dry_run_gpus", "5")) == 2  # 40 pairs by 20
+
+
+def test_a_run_that_is_stopped_before_it_has_a_folder_writes_into_no_other(asked, tmp_path):
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run/notes.txt").write_text("of another")
+    length = ("--num_train_epochs", "4")
+    with listening({}):
+        os.kill(os.getpid(), signal.SIGTERM)
+        assert pretrain(asked(*length, "--dry_run", "True")) == 85
+        with pytest.raises(ConfigError, match="holds something else"):
+            pretrain(asked(*length))
+    assert [path.name for path in (tmp_path / "run").iterdir()] == ["notes.txt"]
 
 
 def test_steps_that_are_given_are_the_length(asked):

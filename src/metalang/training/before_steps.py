@@ -5,7 +5,7 @@ from functools import wraps
 from pathlib import Path
 
 from metalang.files import make_folder, write_json
-from metalang.training.checkpoints import checkpoint_folder, steps
+from metalang.training.checkpoints import checkpoint_folder, claim_output, steps
 from metalang.training.config import Settings
 from metalang.training.stopping import STOPPED_EXIT_CODE, STOPPED_FILE, Stopped
 
@@ -18,7 +18,7 @@ def stops_before_its_steps(pretrain: Callable[[Settings], int]) -> Callable[[Set
         try:
             return pretrain(settings)
         except Stopped:
-            if settings.run.process_index == 0:
+            if settings.run.process_index == 0 and not settings.dry.dry_run:
                 _leave_word(Path(settings.run.output_dir))
             return STOPPED_EXIT_CODE
 
@@ -26,6 +26,7 @@ def stops_before_its_steps(pretrain: Callable[[Settings], int]) -> Callable[[Set
 
 
 def _leave_word(folder: Path) -> None:
+    claim_output(folder, resume=True)  # it may not have been looked at yet
     make_folder(folder)
     step = max(steps(folder), default=0)
     write_json(folder / STOPPED_FILE, {"step": step})
