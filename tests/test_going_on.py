@@ -199,6 +199,12 @@ def test_a_run_that_a_signal_stops_between_two_logs_goes_on_with_what_was_summed
         [{key: row[key] for key in kept} for row in run.state.log_history if "loss" in row] for run in (whole, resumed)
     ]
     assert rows[0] == rows[1] and [row["step"] for row in rows[0]] == [4, 8]
+    copies = Source("copies", data[0].parent / "identity", data[1].id_space, length=32)
+    rebased = _trainer((*data[:2], copies), tmp_path / "run", **flags)
+    rebased.protect(lambda step: {}, checkpoint)
+    rebased.train(resume_from_checkpoint=str(checkpoint))
+    (row,) = [row for row in rebased.state.log_history if "loss_copies" in row]
+    assert row["step"] == 8 and abs(row["loss"] - rows[0][1]["loss"]) > 1e-4  # of two steps, not of four
 
 
 def test_a_run_that_saves_its_best_alone_has_a_checkpoint_where_it_is_stopped(data, tmp_path):

@@ -11,12 +11,12 @@ from metalang.training.objectives.cross_entropy import IGNORED
 class LossParts:
     """`loss_<source>`, the mean over the predicted ids of a source since the last log, and `z_loss`, over all of them.
 
-    `names`: of the sources, by their number; those without a predicted id are left out of a log. A rank adds its own
-    windows, without waiting for a device.
+    Sources without a predicted id are left out of a log. A rank adds its own windows, without waiting for a device.
     """
 
     def __init__(self, names: list[str], *, has_z_loss: bool) -> None:
-        self._names = names
+        self.names = names
+        """Of the sources, by their number."""
         self._has_z_loss = has_z_loss
         self._numbers: torch.Tensor | None = (
             None  # sums of losses and numbers of ids, by source and (last) of the z-loss
@@ -26,17 +26,17 @@ class LossParts:
         """Adds a micro-batch: `labels` (n, L), and the number of the source of each window, (n,)."""
         if self._numbers is None:
             dtype = torch.float32 if labels.device.type == "mps" else torch.float64
-            self._numbers = torch.zeros(2, len(self._names) + 1, dtype=dtype, device=labels.device)
+            self._numbers = torch.zeros(2, len(self.names) + 1, dtype=dtype, device=labels.device)
         counts = (labels != IGNORED).sum(dim=1)
         self._numbers[:, -1] += torch.stack((losses.z_loss, counts.sum()))
-        if sources is not None and self._names:
+        if sources is not None and self.names:
             sums = losses.each.sum(dim=1, dtype=self._numbers.dtype)
             self._numbers.index_add_(1, sources, torch.stack((sums, counts.to(sums.dtype))))
 
     @property
     def sums(self) -> list[float]:
         """What this rank has added since the last log."""
-        return [0.0] * 2 * (len(self._names) + 1) if self._numbers is None else self._numbers.flatten().tolist()
+        return [0.0] * 2 * (len(self.names) + 1) if self._numbers is None else self._numbers.flatten().tolist()
 
     def take_up(self, sums: list[float], device: torch.device) -> None:
         """Goes on with the `sums` of another process."""
@@ -49,7 +49,7 @@ class LossParts:
             return {}
         sums, counts = reduce(self._numbers).tolist()
         self._numbers.zero_()
-        keys = [f"loss_{name}" for name in self._names] + ["z_loss"] * self._has_z_loss
+        keys = [f"loss_{name}" for name in self.names] + ["z_loss"] * self._has_z_loss
         return {
             key: total / count for key, total, count in zip(keys, sums, counts, strict=False) if count
         }  # fmt: skip

@@ -1,7 +1,7 @@
 """The sums of a log that a run was stopped in the middle of: they go on behind a resume.
 
-`stateful_callbacks.OpenLog` of such a checkpoint's `trainer_state.json`: {"steps": 2, "sums": [[...], ...]}, the steps
-that are summed, and of each rank the sum of losses and those of `LossParts`.
+`stateful_callbacks.OpenLog` of such a checkpoint's `trainer_state.json`: {"steps": 2, "sources": ["wiki"], "sums":
+[[...], ...]}, the steps that are summed, and of each rank the sum of losses and those of `LossParts`.
 """
 
 from typing import Any
@@ -30,12 +30,12 @@ class OpenLog(TrainerCallback):
         steps = state.global_step - self._trainer._globalstep_last_logged
         if steps:
             sums = gather_object([[self._trainer._tr_loss.item(), *self._parts.sums]])
-            state.stateful_callbacks[_STATE] = {"steps": steps, "sums": sums}
+            state.stateful_callbacks[_STATE] = {"steps": steps, "sources": self._parts.names, "sums": sums}
 
     def on_train_begin(self, args: TrainingArguments, state: TrainerState, control: Any, **kwargs: Any) -> None:
         """Called behind the loading; transformers 5.23 has begun its own sums anew."""
         kept = state.stateful_callbacks.pop(_STATE, None)
-        if kept is None or len(kept["sums"][0]) != 1 + len(self._parts.sums):
+        if kept is None or kept["sources"] != self._parts.names:
             return
         loss, *parts = _share(kept["sums"], args.process_index, args.world_size)
         self._trainer._tr_loss.fill_(loss)
