@@ -261,3 +261,10 @@ def test_the_names_of_forty_groups_fit_beside_their_curves(tmp_path):
     assert len(heights) == 40 and heights[0] >= 0 and heights[-1] <= 1
     inches = axes.get_window_extent().height / figure.dpi
     assert np.diff(heights).min() * inches > 10 / 72  # letters of 10 points
+
+
+def test_bits_of_a_byte_that_are_never_a_number_do_not_keep_others_from_being_compared(tmp_path):
+    _run(tmp_path / "base", (4.0, 3.0), tokens=100, bits=0.5)
+    _run(tmp_path / "wild", (NAN, NAN), tokens=90, bits=0.5, learning_rate=2e-3)
+    with pytest.raises(ConfigError, match="eval_wiki_loss cannot be compared: base and wild differ in the evaluated"):
+        _page(tmp_path, "base", "wild")

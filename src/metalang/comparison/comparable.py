@@ -62,10 +62,10 @@ def clash(runs: Sequence[Run], metric: str) -> str | None:
 
 def _measured_on(run: Run, metric: str) -> dict[str, Any]:
     """What is known of that on which a run measured a metric, by words for it."""
+    known: dict[str, Any] = {} if metric.endswith(BITS) else {"the tokenizer": run.tokenizer}
     if metric.endswith(BITS):
-        return {"the evaluated bytes": _num_bytes(run, metric.removesuffix(BITS))}
-    known: dict[str, Any] = {"the tokenizer": run.tokenizer}
-    if metric.startswith("eval_"):
+        known["the evaluated bytes"] = _num_bytes(run, metric.removesuffix(BITS))
+    elif metric.startswith("eval_"):
         prefix = metric.removesuffix("loss")
         known["the evaluated tokens"] = next(
             (log[prefix + "tokens"] for log in run.logs if prefix + "tokens" in log), None
@@ -79,10 +79,10 @@ def _measured_on(run: Run, metric: str) -> dict[str, Any]:
     return {word: value for word, value in known.items() if value is not None}
 
 
-def _num_bytes(run: Run, prefix: str) -> int:
-    """UTF-8 bytes of an evaluated text: its loss in bits, over that of a byte."""
-    log = next(log for log in run.logs if prefix + BITS in log and log[prefix + BITS] > 0)
-    return round(log[prefix + "_loss"] * log[prefix + "_tokens"] / math.log(2) / log[prefix + BITS])
+def _num_bytes(run: Run, prefix: str) -> int | None:
+    """UTF-8 bytes of an evaluated text: its loss in bits, over that of a byte; None where that is never a number."""
+    log = next((log for log in run.logs if 0 < log.get(prefix + BITS, 0) < math.inf), None)
+    return log and round(log[prefix + "_loss"] * log[prefix + "_tokens"] / math.log(2) / log[prefix + BITS])
 
 
 def _plain(value: Any) -> str:
