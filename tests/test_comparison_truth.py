@@ -268,3 +268,15 @@ def test_bits_of_a_byte_that_are_never_a_number_do_not_keep_others_from_being_co
     _run(tmp_path / "wild", (NAN, NAN), tokens=90, bits=0.5, learning_rate=2e-3)
     with pytest.raises(ConfigError, match="eval_wiki_loss cannot be compared: base and wild differ in the evaluated"):
         _page(tmp_path, "base", "wild")
+
+
+def test_seeds_of_an_earlier_version_are_of_the_group_of_those_of_this_one(tmp_path):
+    _run(tmp_path / "base/seed-0", (4.0, 3.0), max_steps=10, num_train_epochs=3.0, curriculum="none")
+    now = {"num_train_epochs": 0.0, "curriculum": "none", "importance": "surprisal"}
+    _run(tmp_path / "base/seed-1", (4.0, 3.0), seed=1, max_steps=10, **now)
+    _run(tmp_path / "learned", (4.0, 3.0), max_steps=10, **now | {"curriculum": "importance", "importance": "learned"})
+    base, learned = _groups(tmp_path / "base", tmp_path / "learned")
+    assert [run.seed for run in base.runs] == [0, 1]
+    assert [(each.flag, each.aspect) for each in differences(base, learned)] == [
+        ("curriculum", "curriculum"), ("importance", "curriculum"),
+    ]  # fmt: skip

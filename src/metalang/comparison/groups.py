@@ -10,9 +10,9 @@ from metalang.errors import ConfigError
 
 _NAMES = {
     "output_dir", "run_name", "seed", "data_seed", "resume_training", "config", "log_dir", "project",
-    "nl_eval_data_path",
+    "nl_eval_data_path", "num_train_epochs",
 }  # fmt: skip
-"""Flags that tell runs of a group apart, and what only names places."""
+"""Flags that tell runs of a group apart, what only names places, and epochs, which max_steps counts."""
 
 _HABITS = {
     "report_to", "disable_tqdm", "save_strategy", "save_steps", "save_at_steps", "save_total_limit", "gather_weights",
@@ -27,8 +27,8 @@ _HABITS = {
 _BEGINNINGS = ("init_from", "branch_from")
 """Flags that name an earlier run, which each seed may have of its own."""
 
-_TRANSFERS = ("transfer", "embeddings")
-"""Flags that say what is taken of an earlier run: nothing where there is none."""
+_PARTS = {"transfer": "init_from", "embeddings": "init_from", "importance": "curriculum"}
+"""Flags that say more of another one: nothing where that is not given."""
 
 _DATA = {
     "data_paths", "data_ratios", "data_config", "prepared_data", "num_meta_lang_tokens", "corpora", "streaming",
@@ -53,8 +53,8 @@ class Difference:
         """What differs with this flag: the data as a whole, the flag itself, or ("") nothing that the model sees."""
         if self.flag in _HABITS:
             return ""
-        if self.flag in _TRANSFERS and None in (self.baseline, self.other):
-            return "init_from"
+        if self.flag in _PARTS and None in (self.baseline, self.other):
+            return _PARTS[self.flag]
         return "the data" if self.flag in _DATA else self.flag.partition(":")[0]
 
 
@@ -129,8 +129,8 @@ def _config(run: Run) -> dict[str, Any]:
     their seed."""
     flags = {flag: value for flag, value in run.flags.items() if flag not in _NAMES}
     flags |= {flag: without_seed(flags[flag]) for flag in _BEGINNINGS if flags.get(flag)}
-    if not flags.get("init_from"):
-        flags = {flag: value for flag, value in flags.items() if flag not in _TRANSFERS}
+    given = {flag for flag in _PARTS.values() if flags.get(flag) not in (None, "none")}
+    flags = {flag: value for flag, value in flags.items() if _PARTS.get(flag, "") in ("", *given)}
     if run.tokenizer:
         flags["tokenizer_name"] = run.tokenizer
     if run.corpora:
