@@ -280,3 +280,17 @@ def test_seeds_of_an_earlier_version_are_of_the_group_of_those_of_this_one(tmp_p
     assert [(each.flag, each.aspect) for each in differences(base, learned)] == [
         ("curriculum", "curriculum"), ("importance", "curriculum"),
     ]  # fmt: skip
+
+
+def test_training_losses_of_other_curricula_are_not_compared(tmp_path):
+    flags = {"curriculum": "importance", "importance": "surprisal"}
+    _run(tmp_path / "base", (4.0, 3.0), train=(4.0, 3.0), curriculum="none")
+    _run(tmp_path / "staged", (4.0, 3.0), train=(9.0, 8.0), **flags)
+    _run(tmp_path / "learned", (4.0, 3.0), train=(9.0, 8.0), **flags | {"importance": "learned"})
+    for one, other, message in (
+        ("base", "staged", "base and staged differ in the curriculum .none and importance"),
+        ("staged", "learned", "staged and learned differ in the importance .surprisal and learned"),
+    ):
+        with pytest.raises(ConfigError, match=message):
+            _page(tmp_path, one, other, metric="loss_wiki")
+        assert f"loss_wiki is left out: {one} and {other} differ in the" in _page(tmp_path, one, other)

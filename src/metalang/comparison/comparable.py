@@ -71,10 +71,12 @@ def _measured_on(run: Run, metric: str) -> dict[str, Any]:
             (log[prefix + "tokens"] for log in run.logs if prefix + "tokens" in log), None
         )
         known["the evaluated content"] = run.evaluated.get(prefix[len("eval_") : -1]) if metric != "eval_loss" else None
-    elif metric == "loss":
+    else:  # a curriculum of masked diffusion weighs what it masks otherwise
+        known |= {f"the {flag}": run.flags.get(flag) for flag in ("curriculum", "importance")}
+    if metric == "loss":
         known["the data"] = run.corpora or None
         known["data_ratios"] = run.flags.get("data_ratios")
-    else:
+    elif metric.startswith("loss_"):
         known["the content of the data"] = run.corpora.get(metric.removeprefix("loss_"))
     return {word: value for word, value in known.items() if value is not None}
 
