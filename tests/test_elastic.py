@@ -223,6 +223,19 @@ def _checkpoint(tmp_path, step, sizes):
     return folder
 
 
+def test_a_universal_form_that_a_killed_start_on_other_ranks_has_left_goes_when_the_ranks_are_those_of_then(tmp_path):
+    checkpoint = _checkpoint(tmp_path, 5, [[None, 4]])
+    (checkpoint / "global_step5_universal_ab/zero").mkdir(parents=True)
+    (checkpoint / "latest_universal").write_text("global_step5_universal_ab")
+    go_on(_settings(tmp_path, "--output_dir", f"{tmp_path}/branch"), checkpoint)
+    assert _universal(tmp_path / "run") == [
+        "global_step5_universal_ab",
+        "latest_universal",
+    ]  # another start may read it
+    go_on(_settings(tmp_path), checkpoint)
+    assert _universal(tmp_path / "run") == []
+
+
 def test_another_batch_goes_on_from_the_windows_that_were_read(tmp_path):
     settings = _changing(tmp_path)
     assert go_on(settings, None).sizes == StepSizes(4)

@@ -84,6 +84,8 @@ def go_on(settings: Settings, checkpoint: Path | None) -> Going:
         )
     if run.world_size != then:
         lines.append(f"ranks      {then} until now, {run.world_size} from here on; dropout draws anew from --seed")
+    elif checkpoint.parent == Path(run.output_dir):  # of a start on other ranks that was killed
+        agreed(lambda: drop_universal(checkpoint))
     callbacks = () if run.world_size == then else _reshape(run, checkpoint)
     return Going(sizes.resized(step_of(checkpoint), run.windows_per_step), tuple(lines), callbacks)
 
