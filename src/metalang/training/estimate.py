@@ -142,9 +142,9 @@ def memory(
     `number_bytes`: 2 in bf16 and fp16, 4 in float32. `is_fused`: the loss is made in the output layer. `activations`:
     their bytes, where `activation_bytes` is not the formula. Parameters and gradients have the size of a number, and
     the optimizer a copy and two moments in float32 (section 3.1 of ZeRO: K = 12) and the gradient in float32 at the
-    step. Stage 1 shares out the optimizer, stage 2 the gradients, stage 3 the parameters, of which it gathers the
-    largest module, with its gradient. Up to stage 2 that is what DeepSpeed's own
-    `estimate_zero2_model_states_mem_needs` gives.
+    step. Stage 1 shares out the optimizer, stage 2 the gradients, which configs/ds sum in float32 from here on, stage 3
+    the parameters, of which it gathers the largest module, with its gradient. But for these gradients it is what
+    DeepSpeed's own `estimate_zero2_model_states_mem_needs` gives up to stage 2.
     """
     size = model_size(config)
     if activations is None:
@@ -154,7 +154,7 @@ def memory(
     if stage >= 1:
         optimizer = -(-optimizer // gpus)
     if stage >= 2:
-        gradients = -(-gradients // gpus)
+        gradients = -(-4 * size.total // gpus)
     if stage == 3:
         parameters = -(-parameters // gpus) + 2 * number_bytes * size.largest_layer
     return Memory(
