@@ -149,6 +149,7 @@ def test_the_masks_of_a_window_do_not_depend_on_the_batch(data, tmp_path):
 
 def test_a_run_that_was_killed_behind_its_estimator_begins_again(data, tmp_path):
     _feed(data, tmp_path, is_resumed=False)
+    assert [path.name for path in tmp_path.iterdir()] == ["importance.npz"]
     claim_output(tmp_path, resume=False)
 
 

@@ -13,7 +13,7 @@ from typing import Any
 from metalang.errors import ConfigError, MismatchError
 from metalang.files import ASIDE, read_json
 from metalang.mixing.plan import differences
-from metalang.mixing.reading import RUN_FILE
+from metalang.run_record import RUN_FILE
 from metalang.training.manifest import MANIFEST, fault_of
 from metalang.training.stopping import STOPPED_FILE
 

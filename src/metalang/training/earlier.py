@@ -12,10 +12,9 @@ from transformers import AutoConfig, AutoModelForCausalLM, AutoModelForSeq2SeqLM
 from metalang.errors import ConfigError
 from metalang.files import read_json, sha256_of
 from metalang.ids import IdSpace
-from metalang.run_record import read_record
+from metalang.run_record import RUN_FILE, read_record
 from metalang.text.tokenizer import load_tokenizer
 from metalang.training.checkpoints import (
-    RUN_FILE,
     checkpoint_folder,
     marker_of,
     newest_complete,

@@ -10,7 +10,7 @@ from torch.utils.data import Subset
 from transformers import PreTrainedModel, TrainerCallback, default_data_collator
 
 from metalang.files import write_json
-from metalang.run_record import read_record
+from metalang.run_record import RUN_FILE, read_record
 from metalang.text.tokenizer import TextTokenizer, load_tokenizer
 from metalang.training.architectures import feed
 from metalang.training.before_steps import stops_before_its_steps
@@ -18,7 +18,7 @@ from metalang.training.branch import branch_point, require_goes_on
 from metalang.training.callbacks.samples import Samples
 from metalang.training.callbacks.saves import schedule_callbacks
 from metalang.training.callbacks.stop import StopTogether
-from metalang.training.checkpoints import RUN_FILE, claim_output, require_unchanged, resume_point, step_of
+from metalang.training.checkpoints import claim_output, require_unchanged, resume_point, step_of
 from metalang.training.compiling import told_of_compiler
 from metalang.training.config import Settings
 from metalang.training.counts import SourceCounts

@@ -7,7 +7,7 @@ from transformers import TrainerCallback
 
 from metalang.errors import ConfigError
 from metalang.mixing import named_paths
-from metalang.mixing.reading import RUN_FILE
+from metalang.run_record import RUN_FILE
 from metalang.training.config import Settings
 
 _RECORDED = ("order", "corpora", "tokenizer", "evaluated", "before", "specs", "code", "versions")
